@@ -1,0 +1,1 @@
+"""What things are: frozen records, standard library and msgspec only."""

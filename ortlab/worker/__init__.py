@@ -1,0 +1,1 @@
+"""Runs inside the child process, under any Python that has numpy and onnxruntime."""
