@@ -26,7 +26,7 @@ TASKS = {
     "feeds": "ortlab.worker.feeds:make",
     "quantize_dynamic": "ortlab.worker.variants:quantize_dynamic",
     "warm_imports": "ortlab.worker.timing:warm_imports",
-    "open": "ortlab.worker.timing:open_session",
+    "open": "ortlab.worker.timing:open_session_task",
     "reopen": "ortlab.worker.timing:reopen_session",
     "warm_up": "ortlab.worker.timing:warm_up",
     "block": "ortlab.worker.timing:block",
