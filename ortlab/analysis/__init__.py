@@ -1,0 +1,1 @@
+"""What stored observations mean, as pure functions."""

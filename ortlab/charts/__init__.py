@@ -1,0 +1,1 @@
+"""Figures: a small record in, a Plotly figure out."""

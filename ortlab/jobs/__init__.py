@@ -1,0 +1,1 @@
+"""The queue, and the runner that measures one study at a time."""
