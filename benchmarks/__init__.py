@@ -1,0 +1,1 @@
+"""Honest benchmarks: each script states what it measured beside what it must reach."""
