@@ -38,6 +38,7 @@ class ProviderRow(Struct, frozen=True, kw_only=True):
     total_us: int
     share: float
     self_us: int = 0
+    calls: int = 0
 
 
 class NodeRow(Struct, frozen=True, kw_only=True):
@@ -57,7 +58,13 @@ class NodeRow(Struct, frozen=True, kw_only=True):
     output_shapes: str = ""
     node_index: int | None = None
     p95_us: float | None = None
+    """None below 20 runs: there it would only be the slowest of them."""
     is_copy: bool = False
+    order: int = 0
+    """Rank by the start of its first call: the order in which the graph was executed."""
+    pool_run_us: int | None = None
+    """Work and waiting of the calling thread in ORT's thread pool; None where not recorded."""
+    pool_wait_us: int | None = None
 
 
 class Copies(Struct, frozen=True, kw_only=True):
@@ -119,6 +126,14 @@ class Profile(Struct, frozen=True, kw_only=True):
     truncated: bool = False
     unknown_categories: dict[str, int] = {}
     thread_count: int = 0
+    device_event_count: int = 0
+    """Events of a device (categories Kernel and Api), which are no node events."""
+    device_time_us: int = 0
+    fence_event_count: int = 0
+    recovered_event_count: int = 0
+    """Events in invalid JSON that could be read all the same."""
+    pool_run_us: int | None = None
+    pool_wait_us: int | None = None
 
 
 class TraceEvent(Struct, frozen=True, kw_only=True):
@@ -132,3 +147,31 @@ class TraceEvent(Struct, frozen=True, kw_only=True):
     duration_us: int
     self_us: int
     depth: int
+
+
+class TraceFacts(Struct, frozen=True, kw_only=True):
+    """What reading a trace file tells beside its events; kept with the stored events."""
+
+    events: int
+    """Events stored."""
+    categories: tuple[str, ...] = ()
+    """Name of each category code of the stored events."""
+    category_counts: dict[str, int] = {}
+    """Events by category as the file names them, also those that were not stored."""
+    fence_count: int = 0
+    damaged_count: int = 0
+    damaged_lines: tuple[int, ...] = ()
+    """Lines (from 1) of the first damaged events."""
+    recovered_count: int = 0
+    truncated: bool = False
+    """The file ends before its list does."""
+    capped_count: int = 0
+    """Events beyond the number that ortlab keeps."""
+    dropped_count: int | None = None
+    """Events that ORT itself left out, as its `profile_truncated` event says."""
+    max_events: int | None = None
+    marks: tuple[str, ...] = ()
+    """What the format shows: fences, shapes, thread_stats, memory, node_index …"""
+    ort_version: str | None = None
+    """The ORT versions that write this format, as words; the file does not name one."""
+    bytes_read: int = 0
