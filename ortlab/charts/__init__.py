@@ -1,1 +1,1 @@
-"""Figures: a small record in, a Plotly figure out."""
+"""Records in, Plotly figures out. Nothing here computes what a number means."""

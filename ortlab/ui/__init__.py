@@ -1,1 +1,1 @@
-"""The dashboard: everything that knows Streamlit."""
+"""The pages' parts. Streamlit is imported here, in `pages/` and in `app.py` only."""

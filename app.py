@@ -1,0 +1,24 @@
+"""The dashboard's server: `streamlit run app.py`, then http://127.0.0.1:8501."""
+
+import sys
+from pathlib import Path
+
+import streamlit as st
+
+# `streamlit run` puts this folder on the path only once a page runs; the routes need it before.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from starlette.middleware import Middleware
+from starlette.routing import Route
+
+from ortlab.ui.routes import health, job
+from ortlab.ui.security import Guard
+
+app = st.App(
+    "ortlab/ui/main.py",
+    routes=[
+        Route("/api/health", health),
+        Route("/api/jobs/{study_id}", job),
+    ],
+    middleware=[Middleware(Guard)],
+)

@@ -1,0 +1,77 @@
+"""What every page stands in: the laboratory, links, and the one place that shows errors."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from ortlab.errors import OrtlabError
+from ortlab.ui import words
+from ortlab.ui.door import lab
+
+__all__ = ["PAGES", "guarded", "go", "lab", "page_path", "preload", "show_error"]
+
+_FOLDER = Path(__file__).parents[2] / "pages"
+ICON = Path(__file__).with_name("icon.png")
+PAGES = {
+    "start": ("Start", ":material/note_add:"),
+    "results": ("Results", ":material/bar_chart:"),
+    "profile": ("Profile", ":material/flare:"),
+    "history": ("History", ":material/history:"),
+    "machine": ("Machine", ":material/memory:"),
+}
+
+
+def page_path(name: str) -> Path:
+    """The script of one page, by its key in `PAGES`."""
+    return _FOLDER / f"{name}.py"
+
+
+def go(name: str, **query: str) -> None:
+    """Leave for another page; the query is what its link carries."""
+    st.switch_page(page_path(name), query_params=query)
+
+
+def guarded(show: Callable[[], Any]) -> None:
+    """Run a page; an error a user can cause becomes a box that says what to do."""
+    try:
+        show()
+    except OrtlabError as error:
+        show_error(error)
+
+
+def show_error(error: OrtlabError, *, title: str | None = None) -> None:
+    """What happened, and the next step; the text may hold foreign names."""
+    message = words.safe(error.message, limit=1200)
+    lines = [f"**{title}**\n\n{message}" if title else f"**{message}**"]
+    if error.hint:
+        lines.append(words.safe(error.hint, limit=1200))
+    st.error("\n\n".join(lines), icon=":material/error:")
+
+
+def attempt(action: Callable[[], Any]) -> Any:
+    """What `action` returns, or None after showing its error where the page stands now."""
+    try:
+        return action()
+    except OrtlabError as error:
+        show_error(error)
+        return None
+
+
+def preload() -> None:
+    """Load what the next page needs, once, while the reader looks at this one."""
+    if not _PRELOADED.is_set():
+        _PRELOADED.set()
+        threading.Thread(target=_import_tables, daemon=True, name="preload").start()
+
+
+_PRELOADED = threading.Event()
+
+
+def _import_tables() -> None:
+    import pandas  # noqa: F401
+    import plotly.graph_objects  # noqa: F401
