@@ -16,11 +16,13 @@ SESSION_KEYS = (
     SessionKey("ep.context_model_external_initializers_file_name", "text",
                managed="ortlab names the files a session writes"),
     SessionKey("ep.cuda.fpa_intb_gemm", "bool",
-               meaning="Fused float and integer matrix products for weight-only quantization (CUDA)."),
+               meaning="Fused float and integer matrix products for weight-only quantization "
+               "(CUDA)."),
     SessionKey("ep.cuda.fpa_intb_profile_m", "int", minimum=0,
                meaning="Rows to profile those products for."),
     SessionKey("ep.cuda.gqa_workspace_max_total_sequence_length", "int", minimum=0,
-               meaning="Longest sequence the workspace of GroupQueryAttention is sized for (CUDA)."),
+               meaning="Longest sequence the workspace of GroupQueryAttention is sized for "
+               "(CUDA)."),
     SessionKey("ep.enable_weightless", "bool", default="0",
                meaning="Compiled models without weights."),
     SessionKey("memory.enable_memory_arena_shrinkage", "text",
@@ -40,7 +42,8 @@ SESSION_KEYS = (
     SessionKey("optimization.constant_folding_max_output_size_in_bytes", "bytes",
                meaning="Largest tensor that constant folding may make."),
     SessionKey("optimization.disable_specified_optimizers", "text",
-               meaning="Optimizers to leave out, separated by semicolons; ORT ignores unknown names."),
+               meaning="Optimizers to leave out, separated by semicolons; ORT ignores unknown "
+               "names."),
     SessionKey("optimization.enable_cast_chain_elimination", "bool", default="0",
                meaning="Remove chains of Casts; may change the last digits."),
     SessionKey("optimization.enable_gelu_approximation", "bool", default="0",
@@ -58,15 +61,15 @@ SESSION_KEYS = (
     SessionKey("session.disable_aot_function_inlining", "bool", default="0",
                meaning="Leave functions whole while providers take nodes."),
     SessionKey("session.disable_cpu_ep_fallback", "bool", default="0",
-               meaning="Opening fails if a node would fall back to the CPU; not with the CPU named "
-               "among the providers."),
+               meaning="Opening fails if a node would fall back to the CPU; not with the CPU "
+               "named among the providers."),
     SessionKey("session.disable_double_qdq_remover", "bool", default="0",
                meaning="Keep pairs of Q/DQ nodes that follow each other."),
     SessionKey("session.disable_model_compile", "bool", default="0",
                meaning="Fail instead of compiling."),
     SessionKey("session.disable_prepacking", "bool", default="0",
-               meaning="Do not prepack weights: sessions open much faster and use less memory, runs "
-               "are slower."),
+               meaning="Do not prepack weights: sessions open much faster and use less memory, "
+               "runs are slower."),
     SessionKey("session.disable_qdq_constant_folding", "bool", default="0",
                meaning="Do not fold constants into Q/DQ nodes."),
     SessionKey("session.disable_quant_qdq", "bool", default="0",
@@ -114,8 +117,8 @@ SESSION_KEYS = (
                meaning="How long threads inside operators spin, µs."),
     SessionKey("session.intra_op_num_threads", "text", managed="use threads"),
     SessionKey("session.intra_op_thread_affinities", "text",
-               meaning="One group of processors per pool thread, '1,2;3': one fewer than threads, "
-               "counted from 1."),
+               meaning="One group of processors per pool thread, '1,2;3': one fewer than "
+               "threads, counted from 1."),
     SessionKey("session.layer_assignment_settings", "text",
                meaning="Explicit placement: device(pattern,…);…"),
     SessionKey("session.load_model_format", "enum", choices=("ONNX", "ORT"),
@@ -148,7 +151,8 @@ SESSION_KEYS = (
     SessionKey("session.qdq_matmulnbits_block_size", "int", default="0", minimum=0,
                meaning="Block size of that fusion."),
     SessionKey("session.qdqisint8allowed", "bool",
-               meaning="Fuse Q/DQ with signed 8-bit activations; x86 leaves them unfused by default."),
+               meaning="Fuse Q/DQ with signed 8-bit activations; x86 leaves them unfused by "
+               "default."),
     SessionKey("session.record_ep_graph_assignment_info", "bool", default="0",
                managed="ortlab records the assignment in the profiled run"),
     SessionKey("session.resource_cuda_partitioning_settings", "text",
