@@ -1,0 +1,491 @@
+"""The graph of an ONNX file, walked field by field over a memory map; weights are stepped over.
+
+The file is hostile until proved dull: every length is checked against the message that holds
+it, nesting and counts are bounded, and a fault names its byte. Numbers in comments such as
+`# 5` are field numbers of onnx.proto.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from msgspec import Struct
+
+from ortlab.errors import ModelError
+
+Buffer = mmap.mmap | bytes
+
+# Limits of facts/isolation-store-fleet.md: a graph of empty nodes took 340 times its size.
+MAX_NODES = 200_000
+# Forty fields a node; 1 GB of two-byte fields would otherwise keep the walk busy for minutes.
+MAX_FIELDS = 8_000_000
+# protobuf itself stops at 100 nested messages; a graph in an attribute of a node takes three.
+MAX_GRAPH_DEPTH = 30
+MAX_TYPE_DEPTH = 16
+MAX_NAME_BYTES = 1 << 16
+MAX_RANK = 64
+# Longer integer lists (Constant nodes can hold weights this way) are stepped over.
+MAX_LIST_BYTES = 1 << 16
+# Resident pages of the map are given back after this many tensors.
+_TENSORS_PER_RELEASE = 64
+_RELEASE_FROM_BYTES = 64 << 10
+
+GRAPH, GRAPHS, TENSOR = 5, 10, 4
+
+Field = tuple[int, int, int, int]
+"""Number, wire type, then the value and 0 for wire type 0, else start and end of the content."""
+
+
+class Tensor(Struct, gc=False):
+    """One initializer or constant; `payload` is where its bytes lie inside the graph file."""
+
+    name: str = ""
+    dtype: int = 0
+    dims: tuple[int, ...] = ()
+    payload: tuple[tuple[int, int, int], ...] = ()
+    """(field number, start, end) of each run of data."""
+    external: dict[str, str] | None = None
+
+
+class Value(Struct, gc=False):
+    """A declared type: `dtype` is ONNX's number, `shape` None when the rank is unknown."""
+
+    name: str = ""
+    kind: str = "tensor"
+    dtype: int = 0
+    shape: tuple[int | str | None, ...] | None = None
+    optional: bool = False
+
+
+class Node(Struct, gc=False):
+    """One node; attributes that hold graphs are in `graphs` by name as well."""
+
+    name: str
+    op_type: str
+    domain: str
+    overload: str
+    inputs: list[str]
+    outputs: list[str]
+    attributes: dict[str, Any]
+    graphs: list[Graph]
+
+
+class Graph(Struct):
+    """A graph or the body of a local function (which has no types and its own opsets)."""
+
+    name: str = ""
+    nodes: list[Node] = []
+    inputs: list[Value] = []
+    outputs: list[Value] = []
+    initializers: list[Tensor] = []
+    value_info: dict[str, tuple[int, int]] = {}
+    """Where the declared type of an inner tensor lies; read when it is needed."""
+    domain: str = ""
+    overload: str = ""
+    opsets: dict[str, int] = {}
+
+
+class Model(Struct):
+    """Everything the graph file says, apart from the weights."""
+
+    buffer: Buffer
+    ir_version: int | None = None
+    opsets: dict[str, int] = {}
+    producer: str = ""
+    graph: Graph | None = None
+    functions: list[Graph] = []
+    payloads: list[tuple[int, int]] = []
+    """Start and end of every run of tensor bytes in the file, in order."""
+
+    def declared(self, graph: Graph, name: str) -> Value | None:
+        """The type that `graph` declares for the inner tensor `name`, if it does."""
+        span = graph.value_info.get(name)
+        return _Walk(self.buffer).value(*span) if span else None
+
+
+def walk(buffer: Buffer) -> Model:
+    """The model in `buffer`, without its weights.
+
+    Raises:
+        ModelError: not protobuf, cut off, or beyond a limit; the sentence names the byte.
+    """
+    return _Walk(buffer).model()
+
+
+class _Walk:
+    """One pass over one buffer."""
+
+    def __init__(self, buffer: Buffer) -> None:
+        self.buffer = buffer
+        self.fields_left = MAX_FIELDS
+        self.nodes_left = MAX_NODES
+        self.payloads: list[tuple[int, int]] = []
+        self._tensors_since_release = 0
+        self._release: Callable[[], None] = _page_release(buffer)
+
+    def fields(self, start: int, end: int) -> Iterator[Field]:
+        """Each field of the message at `start`, in file order."""
+        buffer, position = self.buffer, start
+        while position < end:
+            self.fields_left -= 1
+            key = buffer[position]
+            position += 1
+            if key > 127:
+                key, position = self._varint(position - 1, end)
+            wire = key & 7
+            if key < 8:
+                raise _corrupt(position - 1, "a field with the number 0")
+            if wire == 2:
+                if position >= end:
+                    raise self._cut(position, end)
+                size = buffer[position]
+                position += 1
+                if size > 127:
+                    size, position = self._varint(position - 1, end)
+                stop = position + size
+                if stop > end:
+                    raise self._overrun(position, size, end)
+                yield key >> 3, 2, position, stop
+                position = stop
+            elif wire == 0:
+                if position >= end:
+                    raise self._cut(position, end)
+                number = buffer[position]
+                position += 1
+                if number > 127:
+                    number, position = self._varint(position - 1, end)
+                yield key >> 3, 0, number, 0
+            else:
+                position = self._fixed(key, wire, position, end)
+                yield key >> 3, wire, position - (4 if wire == 5 else 8), position
+        if self.fields_left < 0:
+            raise _too_large("protobuf fields", MAX_FIELDS)
+
+    def _fixed(self, key: int, wire: int, position: int, end: int) -> int:
+        if wire not in (1, 5):
+            raise _corrupt(position - 1, f"wire type {wire} in field {key >> 3}")
+        stop = position + (4 if wire == 5 else 8)
+        if stop > end:
+            raise self._cut(position, end)
+        return stop
+
+    def _varint(self, position: int, end: int) -> tuple[int, int]:
+        """A number of several bytes, and the position behind it."""
+        if self.fields_left < 0:
+            raise _too_large("protobuf fields", MAX_FIELDS)
+        value = shift = 0
+        start = position
+        while position < end:
+            byte = self.buffer[position]
+            position += 1
+            value |= (byte & 127) << shift
+            if byte < 128:
+                return value & 0xFFFFFFFFFFFFFFFF, position
+            shift += 7
+            if shift > 63:
+                raise _corrupt(start, "a number of more than ten bytes")
+        raise self._cut(start, end)
+
+    def _cut(self, position: int, end: int) -> ModelError:
+        if end == len(self.buffer):
+            return _cut_off(end, f"in the middle of the field at byte {position:,}")
+        return _corrupt(position, "a field that runs beyond its message")
+
+    def _overrun(self, position: int, size: int, end: int) -> ModelError:
+        if position + size > len(self.buffer):
+            return _cut_off(
+                len(self.buffer), f"but the field at byte {position:,} says it has {size:,} bytes"
+            )
+        return _corrupt(position, f"a field of {size:,} bytes that runs beyond its message")
+
+    def text(self, start: int, end: int) -> str:
+        """A name; bytes that are not UTF-8 are escaped, as ONNX Runtime takes them too."""
+        if end - start > MAX_NAME_BYTES:
+            raise _corrupt(start, f"a name of {end - start:,} bytes")
+        return str(self.buffer[start:end], "utf-8", "backslashreplace")
+
+    def model(self) -> Model:
+        """The outermost message."""
+        found = Model(buffer=self.buffer)
+        producer = {2: "", 3: ""}
+        for number, wire, start, end in self.fields(0, len(self.buffer)):
+            if number == 1 and wire == 0:
+                found.ir_version = _signed(start)
+            elif number in producer and wire == 2:
+                producer[number] = self.text(start, end)
+            elif number == 7 and wire == 2:
+                found.graph = self.graph(start, end, 0)
+            elif number == 8 and wire == 2:
+                self._opset(start, end, found.opsets)
+            elif number == 25 and wire == 2:
+                found.functions.append(self._function(start, end))
+        found.producer = " ".join(part for part in producer.values() if part)
+        found.payloads = self.payloads
+        return found
+
+    def _opset(self, start: int, end: int, opsets: dict[str, int]) -> None:
+        domain, version = "", 0
+        for number, wire, at, stop in self.fields(start, end):
+            if number == 1 and wire == 2:
+                domain = self.text(at, stop)
+            elif number == 2 and wire == 0:
+                version = _signed(at)
+        opsets["" if domain == "ai.onnx" else domain] = version
+
+    def graph(self, start: int, end: int, depth: int) -> Graph:
+        """A graph with everything in it; `depth` counts the graphs around it."""
+        if depth > MAX_GRAPH_DEPTH:
+            raise _corrupt(start, f"more than {MAX_GRAPH_DEPTH} graphs inside one another")
+        found = Graph()
+        for number, wire, at, stop in self.fields(start, end):
+            if wire != 2:
+                continue
+            if number == 1:
+                found.nodes.append(self._node(at, stop, depth))
+            elif number == 13:
+                found.value_info[self._value_name(at, stop)] = (at, stop)
+            elif number == 5:
+                found.initializers.append(self.tensor(at, stop))
+            elif number == 11:
+                found.inputs.append(self.value(at, stop))
+            elif number == 12:
+                found.outputs.append(self.value(at, stop))
+            elif number == 2:
+                found.name = self.text(at, stop)
+            elif number == 15:
+                found.initializers.append(self._sparse(at, stop))
+        return found
+
+    def _function(self, start: int, end: int) -> Graph:
+        found = Graph()
+        for number, wire, at, stop in self.fields(start, end):
+            if wire != 2:
+                continue
+            if number == 7:
+                found.nodes.append(self._node(at, stop, 0))
+            elif number in (4, 5):
+                value = Value(name=self.text(at, stop))
+                (found.inputs if number == 4 else found.outputs).append(value)
+            elif number == 9:
+                self._opset(at, stop, found.opsets)
+            elif number in (1, 10, 13):
+                setattr(found, {1: "name", 10: "domain", 13: "overload"}[number],
+                        self.text(at, stop))  # fmt: skip
+        return found
+
+    def _node(self, start: int, end: int, depth: int) -> Node:
+        self.nodes_left -= 1
+        if self.nodes_left < 0:
+            raise _too_large("nodes", MAX_NODES)
+        inputs: list[str] = []
+        outputs: list[str] = []
+        texts = {3: "", 4: "", 7: "", 8: ""}
+        found = Node("", "", "", "", inputs, outputs, {}, [])
+        for number, wire, at, stop in self.fields(start, end):
+            if wire != 2:
+                continue
+            if number == 1:
+                inputs.append(self.text(at, stop))
+            elif number == 2:
+                outputs.append(self.text(at, stop))
+            elif number == 5:
+                self._attribute(at, stop, found, depth)
+            elif number in texts:
+                texts[number] = self.text(at, stop)
+        found.name, found.op_type, found.overload = texts[3], texts[4], texts[8]
+        found.domain = "" if texts[7] == "ai.onnx" else texts[7]
+        return found
+
+    def _attribute(self, start: int, end: int, node: Node, depth: int) -> None:
+        name, value, numbers = "", None, []
+        for number, wire, at, stop in self.fields(start, end):
+            if number == 1 and wire == 2:
+                name = self.text(at, stop)
+            elif number == 3 and wire == 0:
+                value = _signed(at)
+            elif number == 8:
+                numbers += [_signed(at)] if wire == 0 else self._packed(at, stop)
+            elif number == 2 and wire == 5:
+                value = struct.unpack("<f", self.buffer[at:stop])[0]
+            elif number == 4 and wire == 2:
+                value = bytes(self.buffer[at : min(stop, at + MAX_NAME_BYTES)])
+            elif number in (5, 10) and wire == 2:
+                value = self.tensor(at, stop)
+            elif number in (6, 11) and wire == 2:
+                value = self.graph(at, stop, depth + 1)
+                node.graphs.append(value)
+            elif number in (22, 23) and wire == 2:
+                value = self._sparse(at, stop)
+            elif number == 21 and wire == 2:
+                value = Reference(self.text(at, stop))
+        node.attributes[name] = numbers if numbers else value
+
+    def _packed(self, start: int, end: int) -> list[int]:
+        if end - start > MAX_LIST_BYTES:
+            return []
+        values = []
+        while start < end:
+            value, start = self._varint(start, end)
+            values.append(_signed(value))
+        return values
+
+    def tensor(self, start: int, end: int) -> Tensor:
+        """One tensor; where its bytes lie is noted, not what they are."""
+        found = Tensor()
+        dims: list[int] = []
+        runs: list[tuple[int, int, int]] = []
+        entries: dict[str, str] = {}
+        external = False
+        for number, wire, at, stop in self.fields(start, end):
+            if number == 1:
+                dims += [_signed(at)] if wire == 0 else self._packed(at, stop)
+            elif number == 2 and wire == 0:
+                found.dtype = _signed(at)
+            elif number == 8 and wire == 2:
+                found.name = self.text(at, stop)
+            elif number in (4, 5, 6, 7, 9, 10, 11) and wire != 0:
+                runs.append((number, at, stop))
+            elif number == 13 and wire == 2:
+                key, entry = self._entry(at, stop)
+                entries[key] = entry
+            elif number == 14 and wire == 0:
+                external = at == 1
+        found.dims, found.payload = self._checked_dims(dims, start), tuple(runs)
+        found.external = entries if external else None
+        self.payloads += [(at, stop) for _, at, stop in runs]
+        self._give_back(runs)
+        return found
+
+    def _give_back(self, runs: list[tuple[int, int, int]]) -> None:
+        """Let go of pages around large tensors: each costs 64 KiB of residence to step over."""
+        if runs and runs[-1][2] - runs[-1][1] >= _RELEASE_FROM_BYTES:
+            self._tensors_since_release += 1
+            if self._tensors_since_release >= _TENSORS_PER_RELEASE:
+                self._tensors_since_release = 0
+                self._release()
+
+    def _checked_dims(self, dims: list[int], at: int) -> tuple[int, ...]:
+        if len(dims) > MAX_RANK or any(size < 0 for size in dims):
+            raise _corrupt(at, f"a tensor with the dimensions {str(dims)[:80]}")
+        return tuple(dims)
+
+    def _sparse(self, start: int, end: int) -> Tensor:
+        """A sparse tensor as its values, under the name and with the shape of the whole."""
+        found = Tensor()
+        dims: list[int] = []
+        for number, wire, at, stop in self.fields(start, end):
+            if number == 1 and wire == 2:
+                found = self.tensor(at, stop)
+            elif number == 2 and wire == 2:
+                self.tensor(at, stop)
+            elif number == 3:
+                dims += [_signed(at)] if wire == 0 else self._packed(at, stop)
+        found.dims = self._checked_dims(dims, start)
+        return found
+
+    def _entry(self, start: int, end: int) -> tuple[str, str]:
+        entry = {1: "", 2: ""}
+        for number, wire, at, stop in self.fields(start, end):
+            if number in entry and wire == 2:
+                entry[number] = self.text(at, stop)
+        return entry[1], entry[2]
+
+    def _value_name(self, start: int, end: int) -> str:
+        for number, wire, at, stop in self.fields(start, end):
+            if number == 1 and wire == 2:
+                return self.text(at, stop)
+        return ""
+
+    def value(self, start: int, end: int) -> Value:
+        """A declared name with its type."""
+        found = Value()
+        for number, wire, at, stop in self.fields(start, end):
+            if number == 1 and wire == 2:
+                found.name = self.text(at, stop)
+            elif number == 2 and wire == 2:
+                self._type(at, stop, found, 0)
+        return found
+
+    def _type(self, start: int, end: int, found: Value, depth: int) -> None:
+        """Fill in the type; of a sequence, optional or map the innermost tensor is told."""
+        if depth > MAX_TYPE_DEPTH:
+            raise _corrupt(start, f"more than {MAX_TYPE_DEPTH} types inside one another")
+        kinds = {4: "sequence", 5: "map", 9: "optional"}
+        for number, wire, at, stop in self.fields(start, end):
+            if wire != 2:
+                continue
+            if number in (1, 8):
+                found.kind = "sparse" if number == 8 and depth == 0 else found.kind
+                self._tensor_type(at, stop, found)
+            elif number in kinds:
+                if kinds[number] == "optional":
+                    found.optional = True
+                elif found.kind == "tensor":
+                    found.kind = kinds[number]
+                inner = 2 if number == 5 else 1
+                for part, part_wire, part_at, part_stop in self.fields(at, stop):
+                    if part == inner and part_wire == 2:
+                        self._type(part_at, part_stop, found, depth + 1)
+
+    def _tensor_type(self, start: int, end: int, found: Value) -> None:
+        for number, wire, at, stop in self.fields(start, end):
+            if number == 1 and wire == 0:
+                found.dtype = _signed(at)
+            elif number == 2 and wire == 2:
+                found.shape = tuple(
+                    self._dimension(*dim[2:]) for dim in self.fields(at, stop) if dim[:2] == (1, 2)
+                )
+
+    def _dimension(self, start: int, end: int) -> int | str | None:
+        size: int | str | None = None
+        for number, wire, at, stop in self.fields(start, end):
+            if number == 1 and wire == 0:
+                # Some converters write -1 for "unknown"; ONNX Runtime takes it so too.
+                size = _signed(at) if _signed(at) >= 0 else None
+            elif number == 2 and wire == 2:
+                size = self.text(at, stop) or None
+        return size
+
+
+class Reference(Struct):
+    """An attribute of a function body whose value the call gives."""
+
+    name: str
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >= 1 << 63 else value
+
+
+def _page_release(buffer: Buffer) -> Callable[[], None]:
+    """What drops the pages of a memory map from this process; they stay in the file cache."""
+    if isinstance(buffer, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        return lambda: buffer.madvise(mmap.MADV_DONTNEED)
+    return lambda: None
+
+
+def _cut_off(end: int, why: str) -> ModelError:
+    return ModelError(
+        f"The model is cut off: the file ends at byte {end:,}, {why}.",
+        hint="Download or copy it again; a finished copy has the byte count of its source.",
+        kind="cut_off",
+    )
+
+
+def _corrupt(position: int, what: str) -> ModelError:
+    return ModelError(
+        f"This is not a readable ONNX model: byte {position:,} holds {what}.",
+        hint="The file may be damaged, or not ONNX at all. Export or download it again.",
+        kind="not_onnx",
+    )
+
+
+def _too_large(what: str, limit: int) -> ModelError:
+    return ModelError(
+        f"The model holds more than {limit:,} {what}; ortlab stops there.",
+        hint="No graph ONNX Runtime can open in reasonable time is this large; simplify it first.",
+        kind="too_large",
+    )
