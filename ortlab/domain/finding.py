@@ -29,7 +29,11 @@ class Finding(Struct, frozen=True, kw_only=True):
     """`problem`, `advice` or `doubt` (about the measurement itself)."""
     configuration_id: str | None = None
     view: str = "results"
-    """Where the evidence is shown: `results`, `profile:operators`, `profile:placement`, `machine`."""
+    """Where the evidence shows: `results`, `profile:operators`, `profile:placement`, `machine`."""
     proposal: Configuration | None = None
     """The changed configuration that *Try it* queues; None where trying needs the user."""
     trial: Trial | None = None
+    upstream: tuple[str, ...] = ()
+    """Issues of ONNX Runtime and others where the same was met."""
+    gain_share: float | None = None
+    """Part of the latency the fix may save, 0 to 1, where the evidence tells."""
