@@ -15,6 +15,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
+from pathlib import Path
 from typing import Any
 
 from ortlab.errors import ProviderUnavailableError, RequestError
@@ -72,6 +73,7 @@ def open_session(
         options: `onnxruntime.SessionOptions`, everything but the providers already set.
         choices: providers in priority order; none means the CPU.
         plugins: module that brings the library, by provider name.
+
     Raises:
         ProviderUnavailableError: a provider is not active, with ORT's own reason.
         Exception: whatever ORT raises about the model itself.
@@ -230,7 +232,7 @@ def preload_cuda() -> None:
     if preload is None:
         return
     # It prints one line per missing library, which ORT's own refusal says better.
-    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         preload()
 
 
