@@ -186,6 +186,8 @@ class Study(Struct, frozen=True, kw_only=True):
     onnxruntime_version: str | None = None
     feeds: tuple[str, ...] = ()
     """How each input was filled, a sentence each."""
+    notices: tuple[Notice, ...] = ()
+    """What happened to the study as a whole, such as a runner that was killed."""
 
 
 class Progress(Struct, frozen=True, kw_only=True):

@@ -1,0 +1,145 @@
+"""How a model comes in: a path, a folder, a zip, or uploaded files. A worker does the reading."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path, PurePosixPath
+
+import msgspec
+
+from ortlab.domain.model import FixReport, ModelInfo
+from ortlab.errors import ModelError
+from ortlab.sandbox.spawn import run_task
+from ortlab.store import intake
+from ortlab.store.home import Store
+
+SUFFIXES = (".onnx", ".ort")
+
+
+def inspect(store: Store, path: Path) -> ModelInfo:
+    """The card of the model at `path`; nothing is kept."""
+    with store.folder("inspect") as folder:
+        return _inspect(store, _model_in(store, path, folder), folder)
+
+
+def add(store: Store, path: Path, *, name: str | None = None) -> ModelInfo:
+    """The card of a model on this machine, kept: a copy when it is small, else its path."""
+    with store.folder("add") as folder:
+        source = _model_in(store, path, folder)
+        info = _named(_inspect(store, source, folder), name)
+        unpacked = source.is_relative_to(folder)
+        if info.total_bytes <= store.settings.keep_model_bytes or unpacked:
+            store.models.keep(info, intake.private_copy(info, source, folder / "copy"))
+        else:
+            store.models.refer(info, source.absolute())
+    return info
+
+
+def add_upload(store: Store, files: dict[str, Path]) -> ModelInfo:
+    """The card of a model from uploaded files by name: one `.onnx` with its data, or one `.zip`."""
+    with store.folder("upload") as folder:
+        names = {_plain(name): path for name, path in files.items()}
+        archives = [n for n in names if n.lower().endswith(".zip")]
+        if len(names) == 1 and archives:
+            source = _model_in(store, names[archives[0]], folder, name=archives[0])
+        else:
+            source = _gathered(store, names, folder)
+        info = _inspect(store, source, folder)
+        store.models.keep(info, intake.private_copy(info, source, folder / "copy"))
+    return info
+
+
+def fix(store: Store, path: Path, out: Path, *, only: str | None = None) -> FixReport:
+    """Repair the model at `path` into `out`."""
+    with store.folder("fix") as folder:
+        source = _model_in(store, path, folder)
+        return _fix(store, source, out.absolute(), folder, only=only)
+
+
+def fix_stored(store: Store, model_id: str, *, only: str | None = None) -> ModelInfo:
+    """The card of a repaired copy of a stored model, kept beside the original."""
+    info = store.models.get(model_id)
+    with store.folder("fix") as folder:
+        source = store.models.place(model_id, folder / "model")
+        out = folder / "fixed" / f"{source.stem}-fixed.onnx"
+        out.parent.mkdir()
+        report = _fix(store, source, out, folder, only=only)
+        fixed = _named(report.model, f"{info.name} (repaired)")
+        store.models.keep(fixed, intake.private_copy(fixed, out, folder / "copy"))
+    return fixed
+
+
+def _fix(
+    store: Store, source: Path, out: Path, folder: Path, *, only: str | None
+) -> FixReport:
+    request = {"path": str(source), "out": str(out)} | ({"only": only} if only else {})
+    timeout_s = store.settings.open_timeout_s
+    reply = run_task("fix", request, folder=folder / "worker", timeout_s=timeout_s)
+    return msgspec.convert(reply, FixReport)
+
+
+def _inspect(store: Store, source: Path, folder: Path) -> ModelInfo:
+    reply = run_task(
+        "inspect",
+        {"path": str(source.absolute())},
+        folder=folder / "worker",
+        timeout_s=store.settings.inspect_timeout_s,
+    )
+    return msgspec.convert(reply, ModelInfo)
+
+
+def _model_in(store: Store, path: Path, folder: Path, *, name: str | None = None) -> Path:
+    """The model file that `path` means: itself, the only one of a folder, or of an archive."""
+    if path.is_dir():
+        return _only_model(path, shown=str(path))
+    shown = name or path.name
+    if not shown.lower().endswith(".zip"):
+        return path
+    into = folder / "unpacked"
+    request = {"path": str(path.absolute()), "into": str(into)}
+    timeout_s = store.settings.open_timeout_s
+    run_task("unpack", request, folder=folder / "worker", timeout_s=timeout_s)
+    return _only_model(into, shown=shown)
+
+
+def _only_model(folder: Path, *, shown: str) -> Path:
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(p.relative_to(folder).as_posix() for p in found[:5])
+    raise ModelError(
+        f"'{shown}' holds {len(found)} ONNX models{': ' + names if names else ''}.",
+        hint="Choose one model file." if found else "A model file ends in .onnx or .ort.",
+        kind="model_missing" if not found else "model_ambiguous",
+    )
+
+
+def _gathered(store: Store, names: dict[str, Path], folder: Path) -> Path:
+    """The uploaded model with its data files laid where the graph looks for them."""
+    together = folder / "together"
+    together.mkdir()
+    for name, path in names.items():
+        shutil.copyfile(path, together / name)
+    source = _only_model(together, shown=", ".join(sorted(names)))
+    for data in _inspect(store, source, folder).external_data:
+        target = PurePosixPath(data.location)
+        # A browser gives names without folders; a graph may expect `weights/layer0.bin`.
+        if data.bytes is None and len(target.parts) > 1 and _is_inside(target):
+            uploaded = together / target.name
+            if uploaded.is_file():
+                (together / target).parent.mkdir(parents=True, exist_ok=True)
+                uploaded.rename(together / target)
+    return source
+
+
+def _is_inside(location: PurePosixPath) -> bool:
+    return not location.is_absolute() and ".." not in location.parts
+
+
+def _plain(name: str) -> str:
+    """An upload's file name without any folder, whatever system it came from."""
+    return name.replace("\\", "/").rpartition("/")[2].lstrip(".") or "upload"
+
+
+def _named(info: ModelInfo, name: str | None) -> ModelInfo:
+    return info if name is None else msgspec.structs.replace(info, name=name)
