@@ -1,1 +1,1 @@
-"""Turns, stop rules and verdicts: who is measured when, and what the difference is worth."""
+"""Gives the workers turns, decides when to stop, and judges the difference."""

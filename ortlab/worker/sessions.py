@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ortlab import errors
-from ortlab.worker.providers import session_providers
+from ortlab.worker import providers
 
 LEVEL_ENUM = {
     "disabled": "ORT_DISABLE_ALL",
@@ -22,12 +22,8 @@ LEVEL_ENUM = {
     "layout": "ORT_ENABLE_LAYOUT",
     "all": "ORT_ENABLE_ALL",
 }
+MAX_LOG_BYTES = 64 << 20
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
-# Lines of ORT's log that say why a provider or a node is not where it was asked to be.
-_REASON = re.compile(
-    r"Failed to create|cannot open shared object|Failed to load|not supported|fallback|Fallback"
-    r"|no CUDA-capable|EP Error|is not available|driver version",
-)
 
 
 def import_onnxruntime() -> Any:
@@ -66,51 +62,19 @@ def session_options(configuration: dict[str, Any]) -> Any:
 def open_session(
     model: str, configuration: dict[str, Any], *, plugins: dict[str, str], options: Any = None
 ) -> tuple[Any, dict[str, Any]]:
-    """A session, and what opening it told: `session_init_us`, `active`, `log`.
+    """A session, and what opening it told: `session_init_us`, `active`.
 
     Raises:
         ProviderUnavailableError: a provider that was asked for is not among the active ones.
     """
-    ort = import_onnxruntime()
+    import_onnxruntime()
     options = options or session_options(configuration)
-    requested = [choice["name"] for choice in configuration["providers"]]
-    log_start = _log_position()
-    providers = session_providers(options, configuration["providers"], plugins)
-    arguments = {} if providers is None else {"providers": providers}
     started = time.perf_counter_ns()
-    try:
-        # enable_fallback=0: otherwise a provider that fails is silently replaced by the CPU.
-        session = ort.InferenceSession(model, options, enable_fallback=0, **arguments)
-    except Exception as error:
-        raise _as_provider_error(error, requested, read_log(log_start)) from error
-    init_us = (time.perf_counter_ns() - started) / 1e3
-    active = session.get_providers()
-    log = read_log(log_start)
-    check_active(requested, active, log)
-    return session, {"session_init_us": init_us, "active": active, "log": log}
-
-
-def check_active(requested: list[str], active: list[str], log: str) -> None:
-    """Every provider asked for is active, or an error with ORT's own reason."""
-    missing = [name for name in requested if name not in active]
-    if not missing:
-        return
-    reason = reason_line(log)
-    because = f" ONNX Runtime says: {reason}" if reason else ""
-    raise errors.ProviderUnavailableError(
-        f"{missing[0]} was asked for, but the session runs on {', '.join(active)} only.{because}",
-        hint="See what this machine can use with `ortlab machine`.",
+    session = providers.open_session(
+        model, options=options, choices=configuration["providers"], plugins=plugins
     )
-
-
-def reason_line(log: str) -> str:
-    """The most telling line of ORT's log, without time stamps and colours; may be empty."""
-    lines = [line for line in log.splitlines() if _REASON.search(line)]
-    lines.sort(key=lambda line: "cannot open shared object" not in line)
-    if not lines:
-        return ""
-    text = re.sub(r"^.*?\] ", "", lines[0]) if "[" in lines[0] else lines[0]
-    return " ".join(text.split())[:400]
+    init_us = (time.perf_counter_ns() - started) / 1e3
+    return session, {"session_init_us": init_us, "active": session.get_providers()}
 
 
 def read_log(start: int) -> str:
@@ -120,12 +84,12 @@ def read_log(start: int) -> str:
     try:
         with Path("worker.log").open("rb") as stream:
             stream.seek(start)
-            return _ANSI.sub("", stream.read(1 << 22).decode("utf-8", "replace"))
+            return _ANSI.sub("", stream.read(MAX_LOG_BYTES).decode("utf-8", "replace"))
     except OSError:
         return ""
 
 
-def _log_position() -> int:
+def log_position() -> int:
     sys.stdout.flush()
     sys.stderr.flush()
     try:
@@ -142,20 +106,3 @@ def _level(ort: Any, level: str) -> Any:
             hint="Use `all`, which every version has.",
         )
     return enum
-
-
-def _as_provider_error(error: Exception, requested: list[str], log: str) -> Exception:
-    """ORT's refusal as a provider error when a provider other than the CPU caused it."""
-    if isinstance(error, errors.OrtlabError):
-        return error
-    text = " ".join(str(error).split())
-    others = [name for name in requested if name != "CPUExecutionProvider"]
-    blamed = [n for n in others if n in text or n.removesuffix("ExecutionProvider").lower()
-              in text.lower()]  # fmt: skip
-    if not blamed and not re.search(r"provider option|Unknown provider|EP_FAIL|EPFail", text):
-        return error
-    reason = text[:400] or reason_line(log)
-    return errors.ProviderUnavailableError(
-        f"{(blamed or others or requested)[0]} could not be used: {reason}",
-        hint="See what this machine can use with `ortlab machine`.",
-    )

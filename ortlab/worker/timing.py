@@ -21,6 +21,9 @@ from ortlab.worker.sessions import import_onnxruntime, open_session
 STEADY_CHANGE = 0.03
 WINDOW_MIN_RUNS = 5
 WINDOW_MIN_NS = 10_000_000
+# A run of 100 ms or more averages its own noise; three of them make a window.
+LONG_RUN_NS = 100_000_000
+LONG_WINDOW_RUNS = 3
 # Two stable steps in a row: one may be luck.
 STABLE_WINDOWS = 2
 
@@ -195,7 +198,8 @@ def _timed(call: Call, runs: int) -> list[int]:
 
 
 def _window_runs(run_ns: float) -> int:
-    return max(WINDOW_MIN_RUNS, min(2000, int(WINDOW_MIN_NS / max(run_ns, 1.0))))
+    fewest = WINDOW_MIN_RUNS if run_ns < LONG_RUN_NS else LONG_WINDOW_RUNS
+    return max(fewest, min(2000, int(WINDOW_MIN_NS / max(run_ns, 1.0))))
 
 
 def _lower_quartile(values: list[int]) -> float:

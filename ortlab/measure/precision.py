@@ -1,0 +1,148 @@
+"""How the time is spent: processes, sessions, rounds and blocks, and when it is enough."""
+
+from __future__ import annotations
+
+import math
+
+from msgspec import Struct
+
+from ortlab.domain.study import StopRule
+
+# One turn lasts about this long: short enough that drift hits every configuration alike.
+BLOCK_US = 3_000.0
+# Runs that only warm the caches again after another process had the core.
+DROPPED_RUNS = 3
+# A run this long refills the caches on its own; dropping one already costs more than it cures.
+LONG_RUN_US = 20_000.0
+# Sessions of the same setting differ from themselves; below 50 µs they differ most.
+SESSIONS = 12
+SESSIONS_SHORT = 40
+SHORT_RUN_US = 50.0
+# Even, so that the order of creation can be reversed in every second set.
+PROCESSES = 6
+MIN_PROCESSES = 4
+MAX_PROCESSES = 16
+DEFAULT_SECONDS_EACH = 4.0
+DEFAULT_PRECISION = 0.01
+# In a search for precision a process set gets this much time per member, at least one round.
+PROBE_SECONDS_EACH = 0.35
+
+
+class BlockPlan(Struct, frozen=True):
+    """Runs of one turn: `drop` uncounted, then `runs` counted."""
+
+    drop: int
+    runs: int
+
+    def cost_us(self, run_us: float) -> float:
+        """Expected length of the turn."""
+        return (self.drop + self.runs) * run_us
+
+
+class Schedule(Struct, frozen=True, kw_only=True):
+    """The design of one study.
+
+    `process_sets` sets of fresh processes, one per member, are measured one after another;
+    in each, every process opens `sessions_each` fresh sessions in turn. `set_seconds` is the
+    measuring time of one process set. With `precision`, sets end early once all intervals
+    are that narrow.
+    """
+
+    process_sets: int
+    sessions_each: int
+    set_seconds: float
+    precision: float | None = None
+    runs_each: int | None = None
+    """Counted runs per member over the whole study, when asked for by count."""
+
+    @property
+    def session_seconds(self) -> float:
+        """Measuring time of one session set."""
+        return self.set_seconds / self.sessions_each
+
+
+def block_plan(run_us: float) -> BlockPlan:
+    """The turn that suits a run of this length."""
+    if run_us >= LONG_RUN_US:
+        return BlockPlan(drop=1 if run_us < 5 * LONG_RUN_US else 0, runs=1)
+    return BlockPlan(drop=DROPPED_RUNS, runs=max(1, math.ceil(BLOCK_US / max(run_us, 0.5))))
+
+
+def schedule(stop: StopRule, *, run_us: list[float], open_s: list[float]) -> Schedule:
+    """The design for these members.
+
+    Args:
+        stop: what was asked; nothing asked means 1 % within four seconds per member.
+        run_us: expected run time of every member, the A/A twin included.
+        open_s: time to start a worker, open its session and warm it up, of every member.
+    """
+    sessions = SESSIONS_SHORT if min(run_us) < SHORT_RUN_US else SESSIONS
+    seconds = stop.seconds
+    precision = stop.precision
+    if stop.runs is not None:
+        seconds = seconds or math.inf
+    elif seconds is None:
+        seconds = DEFAULT_SECONDS_EACH * len(run_us)
+        precision = precision or DEFAULT_PRECISION
+    if precision is not None:
+        return _searching(seconds, precision, sessions, run_us=run_us, runs=stop.runs)
+    if not math.isfinite(seconds):
+        return _counting(stop.runs or 1, sessions)
+    process_sets = PROCESSES
+    round_s = sum(block_plan(us).cost_us(us) for us in run_us) / 1e6
+    # Opening dear sessions six times would take longer than measuring: four, not fewer.
+    if max(sum(open_s), round_s) * PROCESSES > seconds:
+        process_sets = MIN_PROCESSES
+    sessions_each = max(1, math.ceil(sessions / process_sets))
+    per_set = seconds / process_sets
+    if sum(open_s) > per_set:
+        sessions_each = 1
+    sessions_each = max(1, min(sessions_each, int(per_set / max(round_s, 1e-9))))
+    return Schedule(
+        process_sets=process_sets,
+        sessions_each=sessions_each,
+        set_seconds=per_set,
+        runs_each=stop.runs,
+    )
+
+
+def _counting(runs: int, sessions: int) -> Schedule:
+    """So many counted runs per member, spread over as many processes and sessions as fit."""
+    process_sets = PROCESSES if runs >= 5 * PROCESSES else MIN_PROCESSES
+    sessions_each = max(1, min(math.ceil(sessions / process_sets), runs // (5 * process_sets)))
+    return Schedule(
+        process_sets=process_sets,
+        sessions_each=sessions_each,
+        set_seconds=math.inf,
+        runs_each=runs,
+    )
+
+
+def _searching(
+    seconds: float, precision: float, sessions: int, *, run_us: list[float], runs: int | None
+) -> Schedule:
+    """Small process sets, as many as it takes: the time limit ends the search."""
+    round_s = sum(block_plan(us).cost_us(us) for us in run_us) / 1e6
+    set_seconds = max(PROBE_SECONDS_EACH * len(run_us), 2 * round_s)
+    ratio = min(seconds / set_seconds, MAX_PROCESSES)
+    sets = max(MIN_PROCESSES, int(ratio))
+    if math.isfinite(seconds):
+        set_seconds = max(min(set_seconds, seconds / sets), seconds / MAX_PROCESSES)
+    sessions_each = max(1, math.ceil(sessions / MIN_PROCESSES))
+    sessions_each = max(1, min(sessions_each, int(set_seconds / max(round_s, 1e-9))))
+    return Schedule(
+        process_sets=sets - sets % 2,
+        sessions_each=sessions_each,
+        set_seconds=set_seconds,
+        precision=precision,
+        runs_each=runs,
+    )
+
+
+def precise_enough(intervals: list[tuple[float, float]], *, precision: float) -> bool:
+    """Every 95 % interval of a ratio is within ± `precision` of its middle."""
+    return all(_half(low, high) <= precision for low, high in intervals)
+
+
+def _half(low: float, high: float) -> float:
+    return math.log(high / low) / 2 if low > 0 else math.inf

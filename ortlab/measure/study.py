@@ -1,0 +1,486 @@
+"""One study from its question to its answer: prepare, rehearse, measure, check, profile."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+import ortlab
+from ortlab.domain.accuracy import Accuracy
+from ortlab.domain.configuration import Configuration
+from ortlab.domain.machine import MachineReport
+from ortlab.domain.study import (
+    AAControl,
+    Comparison,
+    ConfigurationResult,
+    Interference,
+    Progress,
+    Study,
+    StudySpec,
+)
+from ortlab.errors import OrtlabError
+from ortlab.measure import rows
+from ortlab.measure import samples as sample_files
+from ortlab.measure.interference import Snapshot, interference, snapshot
+from ortlab.measure.precision import Schedule, precise_enough, schedule
+from ortlab.measure.prepare import Preparation, Prepared, plugins_of
+from ortlab.measure.rounds import Bounds, Coordinator, Member, Seen
+from ortlab.measure.samples import AA_TWIN, sessions
+from ortlab.measure.verdict import compare
+from ortlab.sandbox.limits import Limits, available_memory_bytes, default_limits
+from ortlab.sandbox.spawn import run_task
+
+# Workers alive together may fill this part of the memory that is free.
+MEMORY_SHARE_TOGETHER = 0.6
+MAX_TOGETHER = 24
+# Starting an interpreter with numpy and ONNX Runtime, two at a time on two cores.
+START_S = 0.2
+# A profile holds this much running time, within these bounds of runs.
+PROFILE_US = 2_000_000
+PROFILE_RUNS = (3, 50)
+# Progress is written at most this often while turns go on.
+TELL_EVERY_S = 0.5
+
+
+class Sink(Protocol):
+    """Where a running study puts what it has."""
+
+    def progress(self, progress: Progress) -> None:
+        """Where the study stands."""
+
+    def row(self, result: ConfigurationResult) -> None:
+        """One configuration's result, so far; may come again with better figures."""
+
+    def artifact(self, path: Path) -> str:
+        """Keep a file for good and give its digest."""
+
+
+def run(
+    spec: StudySpec,
+    *,
+    study_id: str,
+    model: Path,
+    feeds_npz: Path | None,
+    folder: Path,
+    sink: Sink,
+    cancel: threading.Event,
+    machine: MachineReport,
+) -> Study:
+    """The whole study, measured on this machine.
+
+    Args:
+        spec: the question; every configuration was checked before.
+        study_id: its name, for progress.
+        model: a private copy of the model file, external data beside it.
+        feeds_npz: the user's own inputs, or None to make them.
+        folder: private and empty; everything the workers write goes below it.
+        sink: gets progress, rows and files as they come.
+        cancel: set from another thread to stop within two seconds.
+        machine: what this machine is and can do.
+    Raises:
+        ChildFailedError: the study was cancelled.
+    """
+    return _Study(
+        spec, study_id=study_id, model=model, folder=folder, sink=sink, cancel=cancel,
+        machine=machine,
+    ).run(feeds_npz)  # fmt: skip
+
+
+class _Study:
+    """The state of one running study."""
+
+    def __init__(
+        self,
+        spec: StudySpec,
+        *,
+        study_id: str,
+        model: Path,
+        folder: Path,
+        sink: Sink,
+        cancel: threading.Event,
+        machine: MachineReport,
+    ) -> None:
+        self.spec, self.id, self.model, self.folder = spec, study_id, model, folder
+        self.sink, self.cancel, self.machine = sink, cancel, machine
+        self.started = time.monotonic()
+        self.started_at = _now()
+        self.total_s = 10.0 + 2.0 * len(spec.configurations)
+        self.states = {c.id: "waiting" for c in spec.configurations}
+        self.last_told = 0.0
+        self.results: dict[str, ConfigurationResult] = {}
+        self.accuracies: dict[str, Accuracy] = {}
+        self.bounds = Bounds(
+            limits=_limits(spec),
+            open_s=spec.open_timeout_s,
+            run_s=spec.run_timeout_s,
+            warmup_runs=spec.stop.warmup,
+        )
+
+    def run(self, feeds_npz: Path | None) -> Study:
+        prepared = Preparation(
+            self.spec, model=self.model, feeds_npz=feeds_npz, folder=self.folder,
+            bounds=self.bounds, cancel=self.cancel, tell=self.tell_preparing,
+        ).run()  # fmt: skip
+        for configuration in self.spec.configurations:
+            if configuration.id in prepared.failures:
+                self.fail(configuration, prepared.failures[configuration.id])
+        baseline = self.baseline(prepared)
+        if baseline is None:
+            return self.finished(prepared, None, None, None)
+        self.check_outputs(prepared, baseline)
+        before = snapshot()
+        seen = self.measure(prepared, baseline)
+        disturbed = interference(before, snapshot(), own={os.getpid()})
+        if self.spec.profile:
+            self.profile(prepared)
+        return self.finished(prepared, baseline, seen, disturbed)
+
+    def baseline(self, prepared: Prepared) -> Configuration | None:
+        """The baseline asked for, or the first configuration that works at all."""
+        asked = self.spec.configurations[self.spec.baseline]
+        order = [asked, *self.spec.configurations]
+        return next((c for c in order if c.id in prepared.rehearsals), None)
+
+    def measure(self, prepared: Prepared, baseline: Configuration) -> Seen:
+        """All groups of configurations that fit in memory together, each with the baseline."""
+        working = [c for c in self.spec.configurations if c.id in prepared.rehearsals]
+        groups = _groups(working, baseline, prepared)
+        plans = []
+        for index, group in enumerate(groups):
+            members = [_member(c, prepared) for c in group]
+            if index == 0:
+                members.append(msgspec.structs.replace(_member(baseline, prepared), name=AA_TWIN))
+            plans.append((members, self.schedule(members, prepared, len(working) + 1)))
+        self.total_s = (time.monotonic() - self.started) + sum(
+            _expected_s(members, plan, prepared) for members, plan in plans
+        )
+        whole = Seen(blocks=[], opened=[], failures={})
+        for index, (members, plan) in enumerate(plans):
+            self.group(members, plan, index, prepared=prepared, baseline=baseline, whole=whole)
+        return whole
+
+    def group(
+        self, members: list[Member], plan: Schedule, index: int, *,
+        prepared: Prepared, baseline: Configuration, whole: Seen,
+    ) -> None:  # fmt: skip
+        """Measure one group and add what was seen to the whole."""
+        def watch(seen: Seen, doing: str) -> None:
+            self.tell(doing, seen)
+
+        def enough(seen: Seen) -> bool:
+            self.settle(_joined(whole, seen), prepared, baseline)
+            if plan.precision is None:
+                return False
+            found = [r.vs_baseline for r in self.results.values() if r.vs_baseline is not None]
+            aa = rows.control(_joined(whole, seen), baseline)
+            intervals = [c.ci95 for c in found] + ([aa.ci95] if aa is not None else [])
+            return precise_enough(intervals, precision=plan.precision)
+
+        coordinator = Coordinator(
+            members, folder=self.folder, bounds=self.bounds, seed=self.spec.seed + index,
+            cancel=self.cancel, watch=watch, offset=index * 1000,
+        )  # fmt: skip
+        joined = _joined(whole, coordinator.run(plan, enough=enough))
+        for field in msgspec.structs.fields(joined):
+            setattr(whole, field.name, getattr(joined, field.name))
+        self.settle(whole, prepared, baseline)
+
+    def schedule(self, members: list[Member], prepared: Prepared, total: int) -> Schedule:
+        """The design for one group, with its part of the time."""
+        stop = self.spec.stop
+        if stop.seconds is not None:
+            stop = msgspec.structs.replace(stop, seconds=stop.seconds * len(members) / total)
+        baseline_id = members[0].name
+        opening = [
+            prepared.rehearsals[baseline_id if m.name == AA_TWIN else m.name].open_s
+            for m in members
+        ]
+        return schedule(stop, run_us=[m.run_us for m in members], open_s=opening)
+
+    def settle(self, seen: Seen, prepared: Prepared, baseline: Configuration) -> None:
+        """Turn what was seen so far into rows and hand them on."""
+        aa = rows.control(seen, baseline)
+        floor = 0.0 if aa is None else abs(math.log(aa.ratio))
+        for configuration in self.spec.configurations:
+            if configuration.id not in prepared.rehearsals:
+                continue
+            if configuration.id in seen.failures:
+                self.fail(configuration, seen.failures[configuration.id])
+            elif sessions(seen.blocks, configuration.id):
+                comparison = self.comparison(seen, baseline, configuration, floor=floor)
+                row = rows.measured_row(
+                    configuration, seen=seen, prepared=prepared, comparison=comparison,
+                    accuracy=self.accuracies.get(configuration.id),
+                    model_bytes=_bytes_of(prepared.models[configuration.id]),
+                )  # fmt: skip
+                self.results[configuration.id] = row
+                self.sink.row(row)
+
+    def comparison(
+        self, seen: Seen, baseline: Configuration, candidate: Configuration, *, floor: float
+    ) -> Comparison | None:
+        """The candidate against the baseline; None for the baseline itself."""
+        if candidate.id == baseline.id:
+            return None
+        return compare(
+            sessions(seen.blocks, baseline.id),
+            sessions(seen.blocks, candidate.id),
+            cpu_time_allowed=rows.cpu_time_allowed(baseline, candidate),
+            floor=floor,
+        )
+
+    def check_outputs(self, prepared: Prepared, baseline: Configuration) -> None:
+        """Every configuration's outputs against the baseline's, on the same feeds."""
+        reference = prepared.rehearsals[baseline.id].outputs
+        for identifier, rehearsal in prepared.rehearsals.items():
+            same_feeds = prepared.feeds[identifier] == prepared.feeds[baseline.id]
+            if not same_feeds:
+                note = "Other dimensions than the baseline: outputs cannot be compared."
+                self.accuracies[identifier] = Accuracy(note=note)
+                continue
+            try:
+                reply = run_task(
+                    "compare",
+                    {"baseline": str(reference), "candidate": str(rehearsal.outputs)},
+                    folder=self.folder / f"compare-{identifier}",
+                    timeout_s=self.bounds.run_s,
+                    cancel=self.cancel,
+                )
+                self.accuracies[identifier] = msgspec.convert(reply, Accuracy)
+            except OrtlabError as error:
+                if error.kind == "cancelled":
+                    raise
+                note = f"Outputs could not be compared: {error.message}"
+                self.accuracies[identifier] = Accuracy(note=note)
+
+    def profile(self, prepared: Prepared) -> None:
+        """A separate, profiled worker for every configuration that has figures."""
+        for identifier, row in list(self.results.items()):
+            if row.error is not None or row.latency is None:
+                continue
+            self.states[identifier] = "profiling"
+            self.tell(f"profiling {row.label}", None, force=True)
+            updated = self.profiled(row, prepared)
+            self.results[identifier] = updated
+            self.sink.row(updated)
+            self.states[identifier] = "done"
+
+    def profiled(self, row: ConfigurationResult, prepared: Prepared) -> ConfigurationResult:
+        """The row with its trace, assignment and optimized graph; a failure becomes a notice."""
+        assert row.latency is not None
+        few, many = PROFILE_RUNS
+        runs = max(few, min(many, int(PROFILE_US / max(row.latency.p50_us, 1.0))))
+        try:
+            reply = run_task(
+                "profile",
+                {
+                    "model": str(prepared.models[row.id]),
+                    "configuration": msgspec.to_builtins(row.configuration),
+                    "feeds": str(prepared.feeds[row.id]),
+                    "plugins": plugins_of(row.configuration),
+                    "runs": runs,
+                    "optimized": True,
+                },
+                folder=self.folder / f"profile-{row.id}",
+                timeout_s=self.bounds.open_s + self.bounds.run_s * 2,
+                limits=self.bounds.limits,
+                cancel=self.cancel,
+            )
+        except OrtlabError as error:
+            if error.kind == "cancelled":
+                raise
+            notice = rows.Notice("no-profile", f"No profile could be recorded: {error.message}")
+            return msgspec.structs.replace(row, warnings=(*row.warnings, notice))
+        return self.with_profile(row, reply)
+
+    def with_profile(
+        self, row: ConfigurationResult, reply: dict[str, object]
+    ) -> ConfigurationResult:
+        """The row with the files of one profiled run kept."""
+        trace, optimized = reply["trace"], reply["optimized"]
+        assignment = reply["assignment"]
+        return msgspec.structs.replace(
+            row,
+            trace_artifact=self.sink.artifact(Path(str(trace))) if trace else None,
+            optimized_artifact=self.sink.artifact(Path(str(optimized))) if optimized else None,
+            assignment=msgspec.convert(assignment, tuple[tuple[str, str, str], ...] | None),
+            placement_log=str(reply["log"]),
+        )
+
+    def finished(
+        self,
+        prepared: Prepared,
+        baseline: Configuration | None,
+        seen: Seen | None,
+        disturbed: Interference | None,
+    ) -> Study:
+        """The answer."""
+        in_order = tuple(
+            self.results.get(c.id) or rows.empty_row(c) for c in self.spec.configurations
+        )
+        aa = rows.control(seen, baseline) if seen is not None and baseline is not None else None
+        best = _best(in_order)
+        failures = [r.error for r in in_order if r.error is not None]
+        return Study(
+            id=self.id,
+            model_id=self.spec.model_id,
+            model_name=self.spec.model_name,
+            title=self.spec.title,
+            status="done" if best else "failed",
+            started_at=self.started_at,
+            finished_at=_now(),
+            machine_id=self.machine.machine.id,
+            spec=self.spec,
+            configurations=in_order,
+            baseline=(baseline or self.spec.configurations[self.spec.baseline]).id,
+            best=best,
+            rounds=seen.rounds if seen else 0,
+            aa=_or_none(aa),
+            interference=disturbed,
+            measuring_s=seen.measuring_s if seen else None,
+            wall_s=time.monotonic() - self.started,
+            error=failures[0] if failures and not best else None,
+            samples_artifact=self.keep_samples(seen),
+            ortlab_version=ortlab.__version__,
+            onnxruntime_version=_runtime_version(self.machine),
+            feeds=prepared.feed_notes,
+        )
+
+    def keep_samples(self, seen: Seen | None) -> str | None:
+        """The raw blocks as an artifact."""
+        if seen is None or not seen.blocks:
+            return None
+        path = self.folder / "samples.parquet"
+        sample_files.write(seen.blocks, path)
+        return self.sink.artifact(path)
+
+    def fail(self, configuration: Configuration, error: OrtlabError) -> None:
+        """One configuration's error becomes its row."""
+        self.states[configuration.id] = "failed"
+        self.results[configuration.id] = rows.failed_row(configuration, error)
+        self.sink.row(self.results[configuration.id])
+
+    def tell_preparing(self, doing: str) -> None:
+        """Progress before measuring."""
+        for identifier in self.states:
+            if identifier in doing:
+                self.states[identifier] = "opening"
+        self.tell(doing, None, force=True)
+
+    def tell(self, doing: str, seen: Seen | None, *, force: bool = False) -> None:
+        """Write progress, at most every half second unless forced."""
+        now = time.monotonic()
+        if not force and now - self.last_told < TELL_EVERY_S:
+            return
+        self.last_told = now
+        elapsed = now - self.started
+        p50 = {i: r.latency.p50_us for i, r in self.results.items() if r.latency is not None}
+        if seen is not None:
+            for identifier, state in self.states.items():
+                if state in ("waiting", "opening"):
+                    self.states[identifier] = "measuring"
+        self.sink.progress(
+            Progress(
+                study_id=self.id,
+                status="running",
+                phase=doing.split()[0],
+                message=doing,
+                done_share=min(0.99, elapsed / max(self.total_s, elapsed + 0.5)),
+                seconds_left=max(0.0, self.total_s - elapsed),
+                rows=tuple((i, s, p50.get(i)) for i, s in self.states.items()),
+            )
+        )
+
+
+def _limits(spec: StudySpec) -> Limits:
+    limits = default_limits(lifetime_s=24 * 3600)
+    if spec.memory_limit_bytes is not None:
+        limits = msgspec.structs.replace(limits, memory_bytes=spec.memory_limit_bytes)
+    return limits
+
+
+def _member(configuration: Configuration, prepared: Prepared) -> Member:
+    return Member(
+        name=configuration.id,
+        configuration=configuration,
+        model=prepared.models[configuration.id],
+        feeds=prepared.feeds[configuration.id],
+        plugins=plugins_of(configuration),
+        run_us=prepared.rehearsals[configuration.id].run_us,
+    )
+
+
+def _groups(
+    working: list[Configuration], baseline: Configuration, prepared: Prepared
+) -> list[list[Configuration]]:
+    """Configurations that fit in memory together; the baseline leads every group."""
+    peaks = [r.peak_memory_bytes or 0 for r in prepared.rehearsals.values()]
+    room = available_memory_bytes() * MEMORY_SHARE_TOGETHER
+    together = max(3, min(MAX_TOGETHER, int(room / max(max(peaks), 1))))
+    others = [c for c in working if c.id != baseline.id]
+    # The first group also holds the baseline's twin.
+    first, rest = others[: together - 2], others[together - 2 :]
+    chunks = [rest[i : i + together - 1] for i in range(0, len(rest), together - 1)]
+    return [[baseline, *chunk] for chunk in [first, *chunks]]
+
+
+def _expected_s(members: list[Member], plan: Schedule, prepared: Prepared) -> float:
+    """How long one group will take, openings and starts included."""
+    known = [prepared.rehearsals.get(m.name) for m in members]
+    opening = sum(r.open_s for r in known if r is not None) * plan.sessions_each
+    measuring = plan.set_seconds
+    if not math.isfinite(measuring):
+        run_s = sum(m.run_us for m in members) / 1e6
+        measuring = run_s * (plan.runs_each or 1) / plan.process_sets * 1.5
+    sets = plan.process_sets * (0.5 if plan.precision else 1.0)
+    return sets * (opening + measuring + START_S * len(members)) + 1.5 * len(members)
+
+
+def _joined(one: Seen, two: Seen) -> Seen:
+    return Seen(
+        blocks=one.blocks + two.blocks,
+        opened=one.opened + two.opened,
+        failures=one.failures | two.failures,
+        rounds=one.rounds + two.rounds,
+        measuring_s=one.measuring_s + two.measuring_s,
+        process_sets=one.process_sets + two.process_sets,
+    )
+
+
+def _best(found: tuple[ConfigurationResult, ...]) -> str | None:
+    """The row with the highest ratio to the baseline; the baseline itself counts as 1."""
+    usable = [r for r in found if r.latency is not None and r.error is None]
+    if not usable:
+        return None
+    return max(usable, key=lambda r: r.vs_baseline.ratio if r.vs_baseline else 1.0).id
+
+
+def _bytes_of(model: Path) -> int | None:
+    """Bytes of the model file and of what lies beside it as its external data."""
+    try:
+        beside = [p for p in model.parent.rglob("*") if p.is_file() and p.suffix != ".log"]
+        return sum(p.stat().st_size for p in beside)
+    except OSError:
+        return None
+
+
+def _runtime_version(machine: MachineReport) -> str | None:
+    return machine.runtimes[0].onnxruntime_version if machine.runtimes else None
+
+
+def _or_none(aa: AAControl | None) -> AAControl | None:
+    return aa if aa is not None and math.isfinite(aa.ci95[1]) else None
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
