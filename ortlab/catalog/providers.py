@@ -181,6 +181,14 @@ def find(text: str) -> Provider:
     )
 
 
+def unknown(name: str) -> Provider:
+    """A row for a provider that this catalog does not know, but a build lists."""
+    return Provider(
+        name=name, short=name.removesuffix("ExecutionProvider").lower(), label=name,
+        hardware="", package="", platforms=(), docs=_DOCS,
+    )  # fmt: skip
+
+
 def label(name: str) -> str:
     """A provider's name for people; what is unknown keeps ORT's name, shortened."""
     known = BY_NAME.get(name)

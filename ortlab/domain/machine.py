@@ -65,6 +65,10 @@ class Runtime(Struct, frozen=True, kw_only=True):
     providers: tuple[ProviderState, ...] = ()
     max_ir_version: int | None = None
     max_opset: int | None = None
+    note: str = ""
+    """What is wrong with the installation, such as two builds over each other."""
+    build: str = ""
+    """What the build says about itself."""
 
 
 class Noise(Struct, frozen=True, kw_only=True):

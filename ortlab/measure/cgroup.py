@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec import Struct
 
@@ -14,6 +15,8 @@ ROOT = Path("/sys/fs/cgroup")
 OWN = Path("/proc/self/cgroup")
 # cgroup v1 writes "no limit" as the largest page-aligned number.
 _NO_LIMIT_BYTES = 1 << 60
+
+_Number = TypeVar("_Number", int, float)
 
 
 class Allowance(Struct, frozen=True, kw_only=True):
@@ -113,7 +116,7 @@ def _memory(folder: Path) -> int | None:
     return None
 
 
-def _least[Number: (int, float)](values: Iterator[Number | None]) -> Number | None:
+def _least(values: Iterator[_Number | None]) -> _Number | None:
     return min((v for v in values if v is not None), default=None)
 
 

@@ -57,9 +57,7 @@ def _nvml_gpu(nvml: Any, index: int, driver: str) -> Gpu | None:
     memory = _Memory()
     nvml.nvmlDeviceGetName(handle, name, _NAME_BYTES)
     nvml.nvmlDeviceGetMemoryInfo(handle, ctypes.byref(memory))
-    return Gpu(
-        name=name.value.decode("utf-8", "replace"), memory_bytes=memory.total, driver=driver
-    )
+    return Gpu(name=name.value.decode("utf-8", "replace"), memory_bytes=memory.total, driver=driver)
 
 
 def _from_nvidia_proc(root: Path = Path("/proc/driver/nvidia")) -> tuple[Gpu, ...]:
