@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
+from ortlab.analysis.diagnoses import findings
 from ortlab.domain.configuration import CPU, Configuration, ProviderChoice
+from ortlab.domain.finding import Finding
 from ortlab.domain.machine import Cpu, Machine, MachineReport
 from ortlab.domain.model import ModelInfo
 from ortlab.domain.placement import Fallback, PlacedNode, Placement
@@ -142,3 +144,17 @@ def fallen_back(*, provider: str = CUDA, costly: int = 1, harmless: int = 0) -> 
 def changed(record: object, **fields: object) -> object:
     """The record with some fields replaced."""
     return msgspec.structs.replace(record, **fields)
+
+
+def found(the_study: Study, *, of: str | None = None, **context: object) -> dict[str, Finding]:
+    """Findings by diagnosis; `profile` and `placement` belong to the row `of`, or the first."""
+    one = of or the_study.configurations[0].id
+    a_profile, a_placement = context.get("profile"), context.get("placement")
+    result = findings(
+        the_study,
+        machine=context.get("machine") or machine(),
+        model=context.get("model") or model(),
+        profiles={one: a_profile} if a_profile else {},
+        placements={one: a_placement} if a_placement else {},
+    )
+    return {finding.diagnosis: finding for finding in result}
