@@ -34,7 +34,8 @@ class Problem(Struct, frozen=True):
     """Something that stops or spoils a run; `fix` names the `ortlab fix` repair, if any.
 
     `severity` is `error` (the installed ONNX Runtime will refuse it) or `ask`
-    (a decision is needed first, as for an undecided dimension).
+    (a decision is needed first, as for an undecided dimension); `warning` stops nothing here,
+    but other tools may stumble over it.
     """
 
     code: str
@@ -57,7 +58,11 @@ class ModelInfo(Struct, frozen=True, kw_only=True):
     inputs: tuple[TensorInfo, ...] = ()
     outputs: tuple[TensorInfo, ...] = ()
     op_counts: dict[str, int] = {}
+    """By operator name, nested graphs and local functions included."""
+    op_domains: dict[str, int] = {}
+    """The same nodes by domain; the standard one is `ai.onnx`."""
     node_count: int = 0
+    """Nodes of the main graph; `subgraph_node_count` counts those inside others."""
     subgraph_node_count: int = 0
     parameter_count: int = 0
     parameter_bytes: int = 0
@@ -91,3 +96,12 @@ class FixReport(Struct, frozen=True, kw_only=True):
     max_abs_error: float | None = None
     note: str = ""
     model: ModelInfo
+
+
+class SampleModel(Struct, frozen=True):
+    """One model that comes with ortlab."""
+
+    name: str
+    path: str
+    about: str
+    bytes: int

@@ -2,39 +2,52 @@
 
 from __future__ import annotations
 
-import hashlib
-import platform
-from importlib import metadata
-
 import msgspec
 
-from ortlab.domain.machine import MachineReport
+from ortlab.domain.ask import Ask
+from ortlab.domain.machine import MachineReport, Noise
+from ortlab.domain.study import Interference, StopRule, Study
+from ortlab.errors import MeasurementError
 from ortlab.store.home import Store
+
+# Enough turns for an interval of about a percent on a quiet machine.
+NOISE_SECONDS = 4.0
 
 
 def machine_report(store: Store, *, refresh: bool = False) -> MachineReport:
     """The hardware, and which providers open a session here; from the store when it is known."""
     from ortlab.measure import machine
 
-    here = machine.machine()
-    key = f"machine:{here.id}:{packages()}"
+    key = f"machine:{machine.fingerprint()}"
     found = None if refresh else store.reports.find(key)
     if found is not None:
         report = msgspec.json.decode(found, type=MachineReport)
-        # Quotas, free memory and affinity may change while the packages stay.
-        return msgspec.structs.replace(report, machine=here)
+        # Quotas and affinity may change while packages and drivers stay.
+        return msgspec.structs.replace(report, machine=machine.machine())
     with store.folder("machine") as folder:
-        report = machine.report(folder=folder)
+        report = machine.report(folder)
     store.reports.save(key, msgspec.json.encode(report).decode())
     return report
 
 
-def packages() -> str:
-    """A short name for everything that decides which providers work: this Python's ORT packages."""
-    versions = sorted(
-        f"{name}=={distribution.version}"
-        for distribution in metadata.distributions()
-        if (name := distribution.metadata["Name"] or "").startswith("onnxruntime")
+def self_check_ask() -> Ask:
+    """The question behind the noise self-check: one setting against itself."""
+    return Ask(stop=StopRule(seconds=NOISE_SECONDS), title="Noise self-check")
+
+
+def noise_of(study: Study) -> Noise:
+    """How far a setting was from itself, and what else went on meanwhile.
+
+    Raises:
+        MeasurementError: the self-check did not come to an end.
+    """
+    if study.aa is None:
+        reason = study.error.message if study.error else f"it ended as '{study.status}'"
+        raise MeasurementError(f"The noise self-check has no answer: {reason}")
+    seen = study.interference or Interference()
+    return Noise(
+        aa_ratio=study.aa.ratio,
+        aa_ci95=study.aa.ci95,
+        load_average=seen.load_before or 0.0,
+        steal_share=seen.steal_share or 0.0,
     )
-    text = " ".join([platform.python_version(), *versions])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -95,9 +95,7 @@ def findings(store: Store, study_id: str) -> list[Finding]:
     return [msgspec.structs.replace(f, trial=_trial(f, study, trials)) for f in found]
 
 
-def fix_spec(
-    store: Store, study_id: str, *, diagnosis: str, configuration_id: str
-) -> StudySpec:
+def fix_spec(store: Store, study_id: str, *, diagnosis: str, configuration_id: str) -> StudySpec:
     """The question whether the fix of one finding helps: as it is, beside as proposed.
 
     Raises:
@@ -152,17 +150,13 @@ def _profile_or_none(store: Store, study: Study, row: ConfigurationResult) -> Pr
         return None
 
 
-def _profile(
-    events: Path, *, source: str, steady: bool, twin_p50_us: float | None
-) -> Profile:
+def _profile(events: Path, *, source: str, steady: bool, twin_p50_us: float | None) -> Profile:
     return _cached_profile(str(events), source, steady, twin_p50_us)
 
 
 # Artifacts never change, so neither does what they mean.
 @lru_cache(maxsize=32)
-def _cached_profile(
-    events: str, source: str, steady: bool, twin_p50_us: float | None
-) -> Profile:
+def _cached_profile(events: str, source: str, steady: bool, twin_p50_us: float | None) -> Profile:
     from ortlab.analysis import traces
 
     return traces.profile(Path(events), source=source, steady=steady, twin_p50_us=twin_p50_us)

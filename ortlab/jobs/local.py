@@ -17,6 +17,7 @@ from ortlab.domain.study import ConfigurationResult, Failure, Progress, Study, S
 from ortlab.errors import OrtlabError, StoreError
 from ortlab.jobs import environment
 from ortlab.jobs.queue import Queue
+from ortlab.store import incoming
 from ortlab.store.home import Store
 
 log = logging.getLogger(__name__)
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 CANCEL_POLL_S = 0.2
 # Pages poll once a second; writing more often only wears the disk.
 PROGRESS_EVERY_S = 0.5
+# Rows are refined after every round; a whole new row is kept at once.
+REFINED_EVERY_S = 1.0
 
 Run = Callable[..., Study]
 """`ortlab.measure.study.run`, or what a test puts in its place."""
@@ -38,6 +41,9 @@ class StoreSink:
         self._study_id = study_id
         self._written: Progress | None = None
         self._next_s = 0.0
+        self._kept: set[tuple[str, bool]] = set()
+        self._refined: dict[str, ConfigurationResult] = {}
+        self._next_refined_s = 0.0
 
     def progress(self, progress: Progress) -> None:
         """Keep where it stands: every change of phase, else twice a second."""
@@ -49,8 +55,22 @@ class StoreSink:
             self._next_s = time.monotonic() + PROGRESS_EVERY_S
 
     def row(self, result: ConfigurationResult) -> None:
-        """Keep one configuration's answer."""
-        self._store.studies.save_row(self._study_id, result)
+        """Keep one configuration's answer: a new one or an error now, better figures soon."""
+        if (result.id, result.error is None) not in self._kept or result.trace_artifact:
+            self._refined.pop(result.id, None)
+            self._store.studies.save_rows(self._study_id, [result])
+            self._kept.add((result.id, result.error is None))
+            return
+        self._refined[result.id] = result
+        if time.monotonic() >= self._next_refined_s:
+            self.flush()
+
+    def flush(self) -> None:
+        """Keep the figures that were only remembered so far."""
+        if self._refined:
+            self._store.studies.save_rows(self._study_id, list(self._refined.values()))
+            self._refined.clear()
+        self._next_refined_s = time.monotonic() + REFINED_EVERY_S
 
     def artifact(self, path: Path) -> str:
         """Move a file into the store; its digest."""
@@ -85,17 +105,22 @@ def _measured(
 ) -> Study:
     sink = StoreSink(store, study_id)
     sink.progress(Progress(study_id=study_id, status="running", phase="copying the model"))
+    machine = environment.machine_report(store)
     with store.folder(f"study-{study_id}") as folder:
-        model = store.models.place(spec.model_id, folder / "model")
-        study = run(
-            spec,
-            model=model,
-            feeds_npz=_feeds(store, spec, folder),
-            folder=folder / "work",
-            sink=sink,
-            cancel=cancel,
-            machine=environment.machine_report(store),
-        )
+        model = incoming.place(store, spec.model_id, folder)
+        try:
+            study = run(
+                spec,
+                study_id=study_id,
+                model=model,
+                feeds_npz=_feeds(store, spec, folder),
+                folder=folder / "work",
+                sink=sink,
+                cancel=cancel,
+                machine=machine,
+            )
+        finally:
+            sink.flush()
     started_at = store.studies.get(study_id).started_at
     return msgspec.structs.replace(
         study, id=study_id, title=spec.title or spec.model_name, started_at=started_at

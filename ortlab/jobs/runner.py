@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 LOG_NAME = "runner.log"
 LOG_LIMIT_BYTES = 5 << 20
 POLL_S = 0.25
+# A runner that has not tried for its lock by then has failed; its log says why.
+START_PATIENCE_S = 10.0
 
 
 def start_if_free(settings: Settings) -> bool:
@@ -39,6 +41,8 @@ def start_if_free(settings: Settings) -> bool:
     once more after it gave its lock back, so a study queued before this call that met a
     held lock is seen by the holder.
     """
+    if _is_starting(settings):
+        return False
     lock = runner_lock(settings)
     try:
         with as_store_errors(settings.home), lock.acquire(timeout=0):
@@ -62,8 +66,10 @@ def serve(settings: Settings, *, run: local.Run | None = None) -> None:
     while True:
         try:
             with lock.acquire(timeout=0):
+                _starting_mark(settings).unlink(missing_ok=True)
                 _serve_alone(store, queue, run)
         except Timeout:
+            _starting_mark(settings).unlink(missing_ok=True)
             return
         # Somebody may have queued a study after the last look, and met a held lock.
         if not queue.waiting():
@@ -76,14 +82,28 @@ def _serve_alone(store: Store, queue: Queue, run: local.Run | None) -> None:
     store.sweep()
     last_work_s = time.monotonic()
     while time.monotonic() - last_work_s < store.settings.runner_idle_s:
-        study_id = queue.claim()
-        if study_id is None:
+        claimed = queue.claim()
+        if claimed is None:
             time.sleep(POLL_S)
             continue
-        log.info("study %s: started", study_id)
-        local.run_study(store, queue, study_id, run=run)
-        log.info("study %s: ended", study_id)
+        log.info("study %s: started", claimed)
+        local.run_study(store, queue, claimed, run=run)
+        log.info("study %s: ended", claimed)
         last_work_s = time.monotonic()
+
+
+def _starting_mark(settings: Settings) -> Path:
+    """A file that is there from the start of a runner until it has tried for its lock."""
+    return settings.home / "runner.starting"
+
+
+def _is_starting(settings: Settings) -> bool:
+    """Whether somebody started a runner just now. Without this every poll would start one."""
+    try:
+        age_s = time.time() - _starting_mark(settings).stat().st_mtime
+    except FileNotFoundError:
+        return False
+    return 0 <= age_s < START_PATIENCE_S
 
 
 def _start(settings: Settings) -> None:
@@ -91,9 +111,10 @@ def _start(settings: Settings) -> None:
     with as_store_errors(settings.home):
         logs = settings.home / "logs"
         logs.mkdir(exist_ok=True)
+        _starting_mark(settings).touch()
         path = logs / LOG_NAME
         if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
-            os.replace(path, path.with_suffix(".old.log"))
+            path.replace(path.with_suffix(".old.log"))
         package_root = str(Path(__file__).resolve().parents[2])
         search = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
         with path.open("ab") as stream:

@@ -83,7 +83,7 @@ class Artifacts:
         return content
 
     def copy_to(self, digest: str, target: Path) -> None:
-        """Make `target` a real copy, checked on the way. Never a link: a worker could see through."""
+        """Make `target` a real copy, checked on the way. Never a link: workers see through."""
         found = self._path(digest)
         with as_store_errors(target), _found(found).open("rb") as stream:
             actual = _copy(stream, target)
@@ -120,7 +120,7 @@ class Artifacts:
     def _place(self, temporary: Path, digest: str) -> None:
         target = self._path(digest)
         target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(temporary, target)
+        temporary.replace(target)
         _sync_folder(target.parent)
 
 

@@ -114,11 +114,12 @@ class Database:
                 for row in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")
             }
             if "alembic_version" not in tables:
-                return self._empty_revision(tables)
+                self._refuse_foreign(tables)
+                return None
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         return str(row[0]) if row else None
 
-    def _empty_revision(self, tables: set[str]) -> None:
+    def _refuse_foreign(self, tables: set[str]) -> None:
         if tables:
             raise StoreError(
                 f"'{self.path}' is a database, but not one of ortlab's.",
@@ -147,8 +148,8 @@ class Database:
         folder = self.path.parent / "backups"
         folder.mkdir(exist_ok=True)
         copy = folder / f"{self.path.stem}-{revision}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.sqlite"
-        with closing(sqlite3.connect(self.path)) as source, closing(sqlite3.connect(copy)) as target:
-            source.backup(target)
+        with closing(sqlite3.connect(self.path)) as old, closing(sqlite3.connect(copy)) as new:
+            old.backup(new)
 
 
 def migrate(connection: Connection, *, revision: str = "head") -> None:

@@ -41,7 +41,7 @@ class Store:
             self.artifacts.remove(digest, grace_s=0)
 
     def sweep(self) -> None:
-        """Remove what killed processes left: folders, half-written files, artifacts nobody needs."""
+        """Remove what killed processes left: folders, parts of files, artifacts nobody needs."""
         remove_leftovers(self.home)
         self.artifacts.remove_parts()
         with self.database.reading() as connection:

@@ -7,7 +7,8 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from ortlab.domain.model import FixReport, ModelInfo
+from ortlab.catalog.samples import SAMPLES
+from ortlab.domain.model import FixReport, ModelInfo, SampleModel
 from ortlab.errors import ModelError
 from ortlab.sandbox.spawn import run_task
 from ortlab.store import intake
@@ -49,6 +50,35 @@ def add_upload(store: Store, files: dict[str, Path]) -> ModelInfo:
     return info
 
 
+def place(store: Store, model_id: str, folder: Path) -> Path:
+    """A private copy of a stored model, below `folder`, that is still what was added.
+
+    Raises:
+        ModelError: it was too large to be kept, and its file is gone or was changed.
+    """
+    copy = store.models.place(model_id, folder / "model")
+    source = store.models.source(model_id)
+    # What lies in the store was checked against its digest on the way.
+    if source is not None and _inspect(store, copy, folder).id != model_id:
+        raise ModelError(
+            f"'{source}' was changed since it was added; it is another model now.",
+            hint="Add it again to measure it as it is.",
+            kind="model_changed",
+        )
+    return copy
+
+
+def samples() -> list[SampleModel]:
+    """The sample models that are there, in the order of the catalog."""
+    folder = Path(__file__).resolve().parents[2] / "sample_models"
+    found = [(sample, folder / f"{sample.name}.onnx") for sample in SAMPLES]
+    return [
+        SampleModel(sample.name, str(path), sample.about, path.stat().st_size)
+        for sample, path in found
+        if path.is_file()
+    ]
+
+
 def fix(store: Store, path: Path, out: Path, *, only: str | None = None) -> FixReport:
     """Repair the model at `path` into `out`."""
     with store.folder("fix") as folder:
@@ -69,9 +99,7 @@ def fix_stored(store: Store, model_id: str, *, only: str | None = None) -> Model
     return fixed
 
 
-def _fix(
-    store: Store, source: Path, out: Path, folder: Path, *, only: str | None
-) -> FixReport:
+def _fix(store: Store, source: Path, out: Path, folder: Path, *, only: str | None) -> FixReport:
     request = {"path": str(source), "out": str(out)} | ({"only": only} if only else {})
     timeout_s = store.settings.open_timeout_s
     reply = run_task("fix", request, folder=folder / "worker", timeout_s=timeout_s)

@@ -63,9 +63,7 @@ class Models:
         found = self._row(model_id)
         if found.reference is not None:
             return self._place_reference(found, folder)
-        files: list[tuple[str, str]] = msgspec.json.decode(
-            found.files, type=list[tuple[str, str]]
-        )
+        files: list[tuple[str, str]] = msgspec.json.decode(found.files, type=list[tuple[str, str]])
         for name, digest in files:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -98,9 +96,7 @@ class Models:
         }
         with self._database.writing() as connection:
             statement = insert(table).values(id=info.id, **values)
-            connection.execute(
-                statement.on_conflict_do_update(index_elements=["id"], set_=values)
-            )
+            connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=values))
             references.add(connection, f"model:{info.id}", [digest for _, digest in files])
 
     def _row(self, model_id: str) -> Row[Any]:

@@ -26,6 +26,4 @@ class Reports:
         values = {"document": document, "made_at": now()}
         with self._database.writing() as connection:
             statement = insert(report).values(key=key, **values)
-            connection.execute(
-                statement.on_conflict_do_update(index_elements=["key"], set_=values)
-            )
+            connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_=values))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import secrets
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import msgspec
@@ -124,10 +125,12 @@ class Studies:
         """Keep what pages poll."""
         self._update(progress.study_id, progress=encoded(progress), phase=progress.phase)
 
-    def save_row(self, study_id: str, result: ConfigurationResult) -> None:
-        """Keep one configuration's answer; the same configuration again replaces it."""
+    def save_rows(self, study_id: str, results: Iterable[ConfigurationResult]) -> None:
+        """Keep configurations' answers; the same configuration again replaces its older one."""
         with self._database.writing() as connection:
-            _save_row(connection, study_id, result, _positions(connection, study_id))
+            positions = _positions(connection, study_id)
+            for result in results:
+                _save_row(connection, study_id, result, positions)
 
     def finish(self, study: Study) -> None:
         """Keep the whole answer and give the lease back."""

@@ -64,9 +64,7 @@ class Traces:
             digest = self._decode(self._artifacts.path(trace_digest))
             with self._database.writing() as connection:
                 values = {"trace_digest": trace_digest, "events_digest": digest}
-                connection.execute(
-                    insert(schema.decoded).values(values).on_conflict_do_nothing()
-                )
+                connection.execute(insert(schema.decoded).values(values).on_conflict_do_nothing())
                 references.add(connection, owner, [digest])
         return self._artifacts.path(digest)
 
