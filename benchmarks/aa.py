@@ -51,14 +51,14 @@ def once(models: tuple[Path, Path], feeds: Path, *, run_us: float, seconds: floa
     )  # fmt: skip
     plan = schedule(StopRule(seconds=seconds), run_us=[run_us] * 2, open_s=[0.05] * 2)
     seen = coordinator.run(plan, enough=lambda _: False)
-    found = compare(
-        sessions(seen.blocks, "a"), sessions(seen.blocks, "b"), cpu_time_allowed=True
-    )
+    found = compare(sessions(seen.blocks, "a"), sessions(seen.blocks, "b"), cpu_time_allowed=True)
     assert found is not None
     return found, time.monotonic() - started
 
 
-def identical(name: str, *, run_us: float, seconds: float, repeats: int, busy: bool) -> dict[str, Any]:
+def identical(
+    name: str, *, run_us: float, seconds: float, repeats: int, busy: bool
+) -> dict[str, Any]:
     """One row: the 95th percentile of |ratio − 1| and how many intervals hold 1."""
     found = _repeat(name, (1, 1), run_us=run_us, seconds=seconds, repeats=repeats, busy=busy)
     errors = [abs(math.log(c.ratio)) for c, _ in found]
@@ -78,8 +78,6 @@ def identical(name: str, *, run_us: float, seconds: float, repeats: int, busy: b
 
 def planted(*, repeats: int) -> dict[str, Any]:
     """One row: how often a slowdown of about 3 % is called within thirty seconds."""
-    found = _repeat("5 ms", (1, 1), run_us=5000, seconds=1, repeats=1, busy=False)
-    del found
     found = _repeat("0.8 ms slower", (1, 2), run_us=800, seconds=PLANTED_SECONDS / 2,
                     repeats=repeats, busy=False)  # fmt: skip
     called = sum(c.verdict == "slower" for c, _ in found)
@@ -127,7 +125,9 @@ def rows(*, quick: bool = False) -> list[dict[str, Any]]:
     found = []
     for busy in (False, True):
         for name, run_us, seconds in SETTINGS:
-            found.append(identical(name, run_us=run_us, seconds=seconds, repeats=repeats, busy=busy))
+            found.append(
+                identical(name, run_us=run_us, seconds=seconds, repeats=repeats, busy=busy)
+            )
             print(found[-1], file=sys.stderr, flush=True)
     found.append(planted(repeats=4 if quick else 10))
     return found

@@ -78,7 +78,9 @@ class Bare:
         self.times += times[3:] if len(times) > 6 else times[1:] or times
 
     def _loop(self, seconds: float) -> list[int]:
-        assert self._process and self._process.stdin and self._process.stdout
+        assert self._process
+        assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.write(f"{seconds}\n")
         self._process.stdin.flush()
         times: list[int] = json.loads(self._process.stdout.readline())

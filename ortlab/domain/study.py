@@ -69,8 +69,9 @@ class Notice(Struct, frozen=True):
 
 
 class Latency(Struct, frozen=True, kw_only=True):
-    """Observed latencies, µs. Percentiles are observed values, p50's 95 % interval in `ci95_us`.
+    """Observed latencies, µs; percentiles are observed values.
 
+    `ci95_us` is p50's 95 % interval.
     `p99_us` is None when there are too few samples for it (`p99_reason` says so).
     """
 
@@ -91,7 +92,8 @@ class Latency(Struct, frozen=True, kw_only=True):
 
 class Comparison(Struct, frozen=True, kw_only=True):
     """Baseline ÷ candidate: above 1 is faster. The interval holds round, session and
-    process spread. `basis` is `wall` or `cpu` (when others were on the cores)."""
+    process spread. `basis` is `wall` or `cpu` (when others were on the cores).
+    """
 
     ratio: float
     ci95: tuple[float, float]

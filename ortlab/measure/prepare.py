@@ -60,11 +60,8 @@ class Prepared(Struct, frozen=True, kw_only=True):
 def plugins_of(configuration: Configuration) -> dict[str, str]:
     """The module that brings each plugin provider of a configuration, by provider name."""
     rows = {row.name: row for row in provider_rows.PROVIDERS}
-    return {
-        name: rows[name].plugin_module
-        for name in configuration.provider_names
-        if name in rows and rows[name].plugin_module
-    }
+    modules = {n: rows[n].plugin_module for n in configuration.provider_names if n in rows}
+    return {name: module for name, module in modules.items() if module}
 
 
 class Preparation:
@@ -137,8 +134,10 @@ class Preparation:
                 {"model": str(self._model), "out": str(folder / "model.onnx")},
                 folder=folder,
             )
-            failed = isinstance(reply, OrtlabError)
-            self._variants[name] = reply if failed else Path(reply["path"])
+            if isinstance(reply, OrtlabError):
+                self._variants[name] = reply
+            else:
+                self._variants[name] = Path(reply["path"])
         return _or_raise(self._variants[name])
 
     def _attempt(

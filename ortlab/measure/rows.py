@@ -95,8 +95,7 @@ def measured_row(
         latency=figures,
         throughput_per_s=batch * 1e6 / figures.p50_us,
         session_init_us=_median(
-            [rehearsal.session_init_us]
-            + [o.session_init_us for o in opened if o.first_in_process]
+            [rehearsal.session_init_us] + [o.session_init_us for o in opened if o.first_in_process]
         ),
         first_run_us=_median(
             [rehearsal.first_run_us] + [o.first_run_us for o in opened if o.first_in_process]
@@ -140,8 +139,11 @@ def _notices(
     low, high = figures.ci95_us
     if figures.p50_us < SHORT_RUN_US:
         found.append(
-            Notice("short-run", f"The median run takes {figures.p50_us:.1f} µs, close to the cost "
-                   "of a call from Python (4 to 8 µs).")  # fmt: skip
+            Notice(
+                "short-run",
+                f"The median run takes {figures.p50_us:.1f} µs, close to the cost "
+                "of a call from Python (4 to 8 µs).",
+            )
         )
     if high / low - 1 > 2 * WIDE_INTERVAL:
         found.append(
@@ -152,16 +154,22 @@ def _notices(
     drift = _drift(mine)
     if drift is not None and abs(drift) > DRIFT:
         found.append(
-            Notice("drifting", f"Later sessions ran {abs(drift):.0%} "
-                   f"{'slower' if drift > 0 else 'faster'} than earlier ones.")  # fmt: skip
+            Notice(
+                "drifting",
+                f"Later sessions ran {abs(drift):.0%} "
+                f"{'slower' if drift > 0 else 'faster'} than earlier ones.",
+            )
         )
     if len(mine) < FEW_SESSIONS:
         found.append(Notice("few-sessions", f"Only {len(mine)} sessions could be measured."))
     rehearsal = prepared.rehearsals[configuration.id]
     if rehearsal.nan_count or rehearsal.inf_count:
         found.append(
-            Notice("not-finite", f"The outputs hold {rehearsal.nan_count:,} NaN and "
-                   f"{rehearsal.inf_count:,} infinite values.")  # fmt: skip
+            Notice(
+                "not-finite",
+                f"The outputs hold {rehearsal.nan_count:,} NaN and "
+                f"{rehearsal.inf_count:,} infinite values.",
+            )
         )
     return found
 

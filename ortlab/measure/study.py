@@ -7,9 +7,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
@@ -29,38 +27,19 @@ from ortlab.domain.study import (
 from ortlab.errors import OrtlabError
 from ortlab.measure import rows
 from ortlab.measure import samples as sample_files
-from ortlab.measure.interference import Snapshot, interference, snapshot
+from ortlab.measure.checks import accuracies, profiled
+from ortlab.measure.groups import expected_s, groups, joined_seen, member_of
+from ortlab.measure.interference import interference, snapshot
 from ortlab.measure.precision import Schedule, precise_enough, schedule
-from ortlab.measure.prepare import Preparation, Prepared, plugins_of
+from ortlab.measure.prepare import Preparation, Prepared
 from ortlab.measure.rounds import Bounds, Coordinator, Member, Seen
 from ortlab.measure.samples import AA_TWIN, sessions
+from ortlab.measure.sink import Sink
 from ortlab.measure.verdict import compare
-from ortlab.sandbox.limits import Limits, available_memory_bytes, default_limits
-from ortlab.sandbox.spawn import run_task
+from ortlab.sandbox.limits import Limits, default_limits
 
-# Workers alive together may fill this part of the memory that is free.
-MEMORY_SHARE_TOGETHER = 0.6
-MAX_TOGETHER = 24
-# Starting an interpreter with numpy and ONNX Runtime, two at a time on two cores.
-START_S = 0.2
-# A profile holds this much running time, within these bounds of runs.
-PROFILE_US = 2_000_000
-PROFILE_RUNS = (3, 50)
 # Progress is written at most this often while turns go on.
 TELL_EVERY_S = 0.5
-
-
-class Sink(Protocol):
-    """Where a running study puts what it has."""
-
-    def progress(self, progress: Progress) -> None:
-        """Where the study stands."""
-
-    def row(self, result: ConfigurationResult) -> None:
-        """One configuration's result, so far; may come again with better figures."""
-
-    def artifact(self, path: Path) -> str:
-        """Keep a file for good and give its digest."""
 
 
 def run(
@@ -85,6 +64,7 @@ def run(
         sink: gets progress, rows and files as they come.
         cancel: set from another thread to stop within two seconds.
         machine: what this machine is and can do.
+
     Raises:
         ChildFailedError: the study was cancelled.
     """
@@ -135,7 +115,9 @@ class _Study:
         baseline = self.baseline(prepared)
         if baseline is None:
             return self.finished(prepared, None, None, None)
-        self.check_outputs(prepared, baseline)
+        self.accuracies = accuracies(
+            prepared, baseline, folder=self.folder, bounds=self.bounds, cancel=self.cancel
+        )
         before = snapshot()
         seen = self.measure(prepared, baseline)
         disturbed = interference(before, snapshot(), own={os.getpid()})
@@ -152,15 +134,15 @@ class _Study:
     def measure(self, prepared: Prepared, baseline: Configuration) -> Seen:
         """All groups of configurations that fit in memory together, each with the baseline."""
         working = [c for c in self.spec.configurations if c.id in prepared.rehearsals]
-        groups = _groups(working, baseline, prepared)
+        chosen = groups(working, baseline, prepared)
         plans = []
-        for index, group in enumerate(groups):
-            members = [_member(c, prepared) for c in group]
+        for index, group in enumerate(chosen):
+            members = [member_of(c, prepared) for c in group]
             if index == 0:
-                members.append(msgspec.structs.replace(_member(baseline, prepared), name=AA_TWIN))
+                members.append(msgspec.structs.replace(member_of(baseline, prepared), name=AA_TWIN))
             plans.append((members, self.schedule(members, prepared, len(working) + 1)))
         self.total_s = (time.monotonic() - self.started) + sum(
-            _expected_s(members, plan, prepared) for members, plan in plans
+            expected_s(members, plan, prepared) for members, plan in plans
         )
         whole = Seen(blocks=[], opened=[], failures={})
         for index, (members, plan) in enumerate(plans):
@@ -172,15 +154,16 @@ class _Study:
         prepared: Prepared, baseline: Configuration, whole: Seen,
     ) -> None:  # fmt: skip
         """Measure one group and add what was seen to the whole."""
+
         def watch(seen: Seen, doing: str) -> None:
             self.tell(doing, seen)
 
         def enough(seen: Seen) -> bool:
-            self.settle(_joined(whole, seen), prepared, baseline)
+            self.settle(joined_seen(whole, seen), prepared, baseline)
             if plan.precision is None:
                 return False
             found = [r.vs_baseline for r in self.results.values() if r.vs_baseline is not None]
-            aa = rows.control(_joined(whole, seen), baseline)
+            aa = rows.control(joined_seen(whole, seen), baseline)
             intervals = [c.ci95 for c in found] + ([aa.ci95] if aa is not None else [])
             return precise_enough(intervals, precision=plan.precision)
 
@@ -188,7 +171,7 @@ class _Study:
             members, folder=self.folder, bounds=self.bounds, seed=self.spec.seed + index,
             cancel=self.cancel, watch=watch, offset=index * 1000,
         )  # fmt: skip
-        joined = _joined(whole, coordinator.run(plan, enough=enough))
+        joined = joined_seen(whole, coordinator.run(plan, enough=enough))
         for field in msgspec.structs.fields(joined):
             setattr(whole, field.name, getattr(joined, field.name))
         self.settle(whole, prepared, baseline)
@@ -237,30 +220,6 @@ class _Study:
             floor=floor,
         )
 
-    def check_outputs(self, prepared: Prepared, baseline: Configuration) -> None:
-        """Every configuration's outputs against the baseline's, on the same feeds."""
-        reference = prepared.rehearsals[baseline.id].outputs
-        for identifier, rehearsal in prepared.rehearsals.items():
-            same_feeds = prepared.feeds[identifier] == prepared.feeds[baseline.id]
-            if not same_feeds:
-                note = "Other dimensions than the baseline: outputs cannot be compared."
-                self.accuracies[identifier] = Accuracy(note=note)
-                continue
-            try:
-                reply = run_task(
-                    "compare",
-                    {"baseline": str(reference), "candidate": str(rehearsal.outputs)},
-                    folder=self.folder / f"compare-{identifier}",
-                    timeout_s=self.bounds.run_s,
-                    cancel=self.cancel,
-                )
-                self.accuracies[identifier] = msgspec.convert(reply, Accuracy)
-            except OrtlabError as error:
-                if error.kind == "cancelled":
-                    raise
-                note = f"Outputs could not be compared: {error.message}"
-                self.accuracies[identifier] = Accuracy(note=note)
-
     def profile(self, prepared: Prepared) -> None:
         """A separate, profiled worker for every configuration that has figures."""
         for identifier, row in list(self.results.items()):
@@ -268,52 +227,13 @@ class _Study:
                 continue
             self.states[identifier] = "profiling"
             self.tell(f"profiling {row.label}", None, force=True)
-            updated = self.profiled(row, prepared)
+            updated = profiled(
+                row, prepared, folder=self.folder, bounds=self.bounds, sink=self.sink,
+                cancel=self.cancel,
+            )  # fmt: skip
             self.results[identifier] = updated
             self.sink.row(updated)
             self.states[identifier] = "done"
-
-    def profiled(self, row: ConfigurationResult, prepared: Prepared) -> ConfigurationResult:
-        """The row with its trace, assignment and optimized graph; a failure becomes a notice."""
-        assert row.latency is not None
-        few, many = PROFILE_RUNS
-        runs = max(few, min(many, int(PROFILE_US / max(row.latency.p50_us, 1.0))))
-        try:
-            reply = run_task(
-                "profile",
-                {
-                    "model": str(prepared.models[row.id]),
-                    "configuration": msgspec.to_builtins(row.configuration),
-                    "feeds": str(prepared.feeds[row.id]),
-                    "plugins": plugins_of(row.configuration),
-                    "runs": runs,
-                    "optimized": True,
-                },
-                folder=self.folder / f"profile-{row.id}",
-                timeout_s=self.bounds.open_s + self.bounds.run_s * 2,
-                limits=self.bounds.limits,
-                cancel=self.cancel,
-            )
-        except OrtlabError as error:
-            if error.kind == "cancelled":
-                raise
-            notice = rows.Notice("no-profile", f"No profile could be recorded: {error.message}")
-            return msgspec.structs.replace(row, warnings=(*row.warnings, notice))
-        return self.with_profile(row, reply)
-
-    def with_profile(
-        self, row: ConfigurationResult, reply: dict[str, object]
-    ) -> ConfigurationResult:
-        """The row with the files of one profiled run kept."""
-        trace, optimized = reply["trace"], reply["optimized"]
-        assignment = reply["assignment"]
-        return msgspec.structs.replace(
-            row,
-            trace_artifact=self.sink.artifact(Path(str(trace))) if trace else None,
-            optimized_artifact=self.sink.artifact(Path(str(optimized))) if optimized else None,
-            assignment=msgspec.convert(assignment, tuple[tuple[str, str, str], ...] | None),
-            placement_log=str(reply["log"]),
-        )
 
     def finished(
         self,
@@ -407,54 +327,6 @@ def _limits(spec: StudySpec) -> Limits:
     return limits
 
 
-def _member(configuration: Configuration, prepared: Prepared) -> Member:
-    return Member(
-        name=configuration.id,
-        configuration=configuration,
-        model=prepared.models[configuration.id],
-        feeds=prepared.feeds[configuration.id],
-        plugins=plugins_of(configuration),
-        run_us=prepared.rehearsals[configuration.id].run_us,
-    )
-
-
-def _groups(
-    working: list[Configuration], baseline: Configuration, prepared: Prepared
-) -> list[list[Configuration]]:
-    """Configurations that fit in memory together; the baseline leads every group."""
-    peaks = [r.peak_memory_bytes or 0 for r in prepared.rehearsals.values()]
-    room = available_memory_bytes() * MEMORY_SHARE_TOGETHER
-    together = max(3, min(MAX_TOGETHER, int(room / max(max(peaks), 1))))
-    others = [c for c in working if c.id != baseline.id]
-    # The first group also holds the baseline's twin.
-    first, rest = others[: together - 2], others[together - 2 :]
-    chunks = [rest[i : i + together - 1] for i in range(0, len(rest), together - 1)]
-    return [[baseline, *chunk] for chunk in [first, *chunks]]
-
-
-def _expected_s(members: list[Member], plan: Schedule, prepared: Prepared) -> float:
-    """How long one group will take, openings and starts included."""
-    known = [prepared.rehearsals.get(m.name) for m in members]
-    opening = sum(r.open_s for r in known if r is not None) * plan.sessions_each
-    measuring = plan.set_seconds
-    if not math.isfinite(measuring):
-        run_s = sum(m.run_us for m in members) / 1e6
-        measuring = run_s * (plan.runs_each or 1) / plan.process_sets * 1.5
-    sets = plan.process_sets * (0.5 if plan.precision else 1.0)
-    return sets * (opening + measuring + START_S * len(members)) + 1.5 * len(members)
-
-
-def _joined(one: Seen, two: Seen) -> Seen:
-    return Seen(
-        blocks=one.blocks + two.blocks,
-        opened=one.opened + two.opened,
-        failures=one.failures | two.failures,
-        rounds=one.rounds + two.rounds,
-        measuring_s=one.measuring_s + two.measuring_s,
-        process_sets=one.process_sets + two.process_sets,
-    )
-
-
 def _best(found: tuple[ConfigurationResult, ...]) -> str | None:
     """The row with the highest ratio to the baseline; the baseline itself counts as 1."""
     usable = [r for r in found if r.latency is not None and r.error is None]
@@ -482,5 +354,3 @@ def _or_none(aa: AAControl | None) -> AAControl | None:
 
 def _now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-
-

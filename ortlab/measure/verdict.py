@@ -171,7 +171,7 @@ def _over_sessions(logs: Floats) -> float:
 
 
 def _over_processes(logs: Floats, processes: list[int]) -> float:
-    """t interval over the medians of each process, as if every process were one observation."""
+    """T interval over the medians of each process, as if every process were one observation."""
     numbers = sorted(set(processes))
     if len(numbers) == len(processes):
         return 0.0

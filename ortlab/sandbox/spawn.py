@@ -208,9 +208,7 @@ class Child:
     def _refusal(self, message: Message) -> Exception:
         outcome = message.get("outcome")
         if outcome:
-            return self._failed(
-                str(message["message"]), Outcome(outcome), hint=message.get("hint")
-            )
+            return self._failed(str(message["message"]), Outcome(outcome), hint=message.get("hint"))
         return errors.from_dict(message["error"])
 
     def _ended(self) -> ChildFailedError:

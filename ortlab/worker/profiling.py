@@ -26,7 +26,8 @@ ASSIGNMENT_KEY = "session.record_ep_graph_assignment_info"
 _PLACEMENT = re.compile(
     r"Node\(s\) placed on|All nodes placed on|kernel not found in registries|not supported\. "
     r"Fallback|does not support|Candidate for fallback|Force fallback|Add Memcpy"
-    r"|Memcpy nodes are added|were not assigned to the preferred|GraphTransformer .* modified: [1-9]"
+    r"|Memcpy nodes are added|were not assigned to the preferred"
+    r"|GraphTransformer .* modified: [1-9]"
 )
 _PLACED_NODE = re.compile(r"\]\s{2,}\S+ \(.*\)$")
 MAX_LOG_LINES = 20_000

@@ -90,6 +90,7 @@ def read_log(start: int) -> str:
 
 
 def log_position() -> int:
+    """Where the log ends now, for `read_log`."""
     sys.stdout.flush()
     sys.stderr.flush()
     try:

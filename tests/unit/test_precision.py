@@ -18,7 +18,8 @@ def test_a_schedule_always_has_processes_sessions_and_time(
     run_us: list[float], seconds: float, open_s: float
 ) -> None:
     plan = schedule(StopRule(seconds=seconds), run_us=run_us, open_s=[open_s] * len(run_us))
-    assert plan.process_sets >= 4 and plan.process_sets % 2 == 0
+    assert plan.process_sets >= 4
+    assert plan.process_sets % 2 == 0
     assert plan.sessions_each >= 1
     assert math.isclose(plan.set_seconds * plan.process_sets, seconds)
 

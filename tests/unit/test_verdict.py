@@ -14,7 +14,13 @@ from ortlab.measure.verdict import compare, latency, observed, t95, trimmed_mean
 
 
 def made(
-    *, processes: int, each: int, spread: float, slower: float = 1.0, seed: int = 0, cpu: float = 1.0
+    *,
+    processes: int,
+    each: int,
+    spread: float,
+    slower: float = 1.0,
+    seed: int = 0,
+    cpu: float = 1.0,
 ) -> list[Session]:
     """Sessions whose level differs by `spread`, of 50 runs of about a millisecond."""
     random = np.random.default_rng(seed)
@@ -100,15 +106,18 @@ def test_cpu_time_is_compared_when_others_were_on_the_core() -> None:
     a = made(processes=4, each=3, spread=0.001, cpu=0.6)
     b = made(processes=4, each=3, spread=0.001, cpu=0.6, seed=2)
     crowded = compare(a, b, cpu_time_allowed=True)
-    assert crowded is not None and crowded.basis == "cpu"
+    assert crowded is not None
+    assert crowded.basis == "cpu"
     not_allowed = compare(a, b, cpu_time_allowed=False)
-    assert not_allowed is not None and not_allowed.basis == "wall"
+    assert not_allowed is not None
+    assert not_allowed.basis == "wall"
 
 
 def test_sessions_without_a_partner_do_not_count() -> None:
     a = made(processes=4, each=3, spread=0.01)
     found = compare(a, a[:6], cpu_time_allowed=False)
-    assert found is not None and found.pair_count == 6
+    assert found is not None
+    assert found.pair_count == 6
     assert compare(a, [], cpu_time_allowed=False) is None
 
 
@@ -122,9 +131,11 @@ def test_percentiles_are_observed_latencies() -> None:
 
 def test_p99_is_withheld_with_its_reason_below_a_thousand_runs() -> None:
     few = latency(made(processes=4, each=2, spread=0.01))
-    assert few.p99_us is None and "400" in (few.p99_reason or "")
+    assert few.p99_us is None
+    assert "400" in (few.p99_reason or "")
     many = latency(made(processes=6, each=4, spread=0.01))
-    assert many.p99_us is not None and many.p99_reason is None
+    assert many.p99_us is not None
+    assert many.p99_reason is None
 
 
 @given(st.lists(st.integers(1, 10**9), min_size=1, max_size=60), st.randoms())
