@@ -117,6 +117,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     session: SessionTimes = SessionTimes()
     trust: Trust = Trust("F")
     steady_only: bool = False
+    counted_runs: int = 0
+    """Runs that the totals cover: all of them, or the steady ones."""
     twin_p50_us: float | None = None
     """p50 of the same configuration without the profiler, when it was measured."""
     overhead_ratio: float | None = None

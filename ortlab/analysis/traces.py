@@ -1,0 +1,122 @@
+"""What a stored trace means: the profile that pages, tables and the command line show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ortlab.analysis import stored_events
+from ortlab.analysis.nesting import nesting
+from ortlab.analysis.operators import copies, grouped, node_rows, operator_rows, provider_rows
+from ortlab.analysis.runs import OUTSIDE, run_rows, runs
+from ortlab.analysis.stored_events import Events, StoredTrace
+from ortlab.analysis.timeline import timeline
+from ortlab.analysis.trust import Evidence, async_providers, trust
+from ortlab.domain.trace import Profile, Run, SessionTimes
+
+__all__ = ["profile", "timeline"]
+
+_LOADING = "model_loading"
+_INITIALIZATION = "session_initialization"
+
+
+def profile(
+    parquet_path: Path, *, source: str, steady: bool = False, twin_p50_us: float | None = None
+) -> Profile:
+    """Where the time of a profiled session went.
+
+    Args:
+        parquet_path: events as the worker's task `trace` stored them.
+        source: name of the file or configuration, for people.
+        steady: leave warm-up runs out, and events that belong to no run.
+        twin_p50_us: p50 of the same configuration without the profiler.
+
+    Raises:
+        TraceError: the stored events cannot be read.
+    """
+    stored = stored_events.read(parquet_path)
+    nested = nesting(stored.nodes)
+    table = runs(stored.nodes, stored.session)
+    rows = run_rows(stored.nodes, table, nested)
+    keep = table.steady() if steady else np.ones(len(stored.nodes), bool)
+    group = grouped(stored.nodes, nested, run_of=table.run_of, keep=keep)
+    counted = [run for run in rows if not (steady and run.warmup)]
+    nodes, providers = node_rows(group), provider_rows(group)
+    overhead = _overhead(rows, twin_p50_us)
+    evidence = Evidence(
+        facts=stored.facts,
+        runs=rows,
+        providers=providers,
+        node_event_count=len(stored.nodes),
+        outside_count=int((table.run_of == OUTSIDE).sum()),
+        overlapping=table.overlap,
+        ambiguous_count=table.ambiguous_count,
+        thread_count=len(np.unique(stored.nodes.lane)),
+        device_event_count=stored.device_count,
+        steady_only=steady,
+        overhead_ratio=overhead,
+    )
+    known = set(stored.facts.categories[:4])
+    return Profile(
+        source=source,
+        ort_version=stored.facts.ort_version,
+        runs=rows,
+        node_event_count=len(group.events),
+        node_time_us=int(group.events.duration.sum()),
+        toplevel_us=int(group.events.duration[nested.top[keep]].sum()),
+        damaged_event_count=stored.facts.damaged_count,
+        operators=operator_rows(group),
+        providers=providers,
+        nodes=nodes,
+        copies=copies(nodes),
+        session=_session_times(stored.session),
+        trust=trust(evidence),
+        steady_only=steady,
+        counted_runs=len(counted),
+        twin_p50_us=twin_p50_us,
+        overhead_ratio=overhead,
+        async_providers=async_providers(providers),
+        truncated=_truncated(stored),
+        unknown_categories={
+            name: count for name, count in stored.facts.category_counts.items() if name not in known
+        },
+        thread_count=evidence.thread_count,
+        device_event_count=stored.device_count,
+        device_time_us=stored.device_us,
+        fence_event_count=stored.facts.fence_count,
+        recovered_event_count=stored.facts.recovered_count,
+        pool_run_us=_pool_time(group.events, "pool_run_us"),
+        pool_wait_us=_pool_time(group.events, "pool_wait_us"),
+    )
+
+
+def _overhead(rows: tuple[Run, ...], twin_p50_us: float | None) -> float | None:
+    steady = [run.duration_us for run in rows if not run.warmup]
+    if not steady or not twin_p50_us:
+        return None
+    return float(np.median(steady)) / twin_p50_us
+
+
+def _session_times(session: Events) -> SessionTimes:
+    """Times of loading and initialization, of all sessions in the file together."""
+    load = _time_of(session, lambda name: name.startswith(_LOADING))
+    return SessionTimes(load_us=load, init_us=_time_of(session, lambda n: n == _INITIALIZATION))
+
+
+def _time_of(session: Events, wanted: Callable[[str], bool]) -> int | None:
+    marks = np.array([wanted(text) for text in session.name.texts] or [False])
+    chosen = marks[session.name.codes] if len(session) else np.zeros(0, bool)
+    return int(session.duration[chosen].sum()) if chosen.any() else None
+
+
+def _pool_time(events: Events, key: str) -> int | None:
+    values = events.numbers[key]
+    told = values >= 0
+    return int(values[told].sum()) if told.any() else None
+
+
+def _truncated(stored: StoredTrace) -> bool:
+    facts = stored.facts
+    return facts.truncated or facts.dropped_count is not None or facts.capped_count > 0
