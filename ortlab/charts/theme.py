@@ -8,6 +8,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from ortlab.catalog import providers
+
 CONFIG: dict[str, Any] = {
     # Plotly's own toolbar offers to upload the chart; nothing leaves this machine.
     "showSendToCloud": False,
@@ -49,16 +51,6 @@ _PATTERNS = {
     "QNNExecutionProvider": "-",
 }
 
-_LABELS = {
-    "TensorrtExecutionProvider": "TensorRT",
-    "NvTensorRTRTXExecutionProvider": "TensorRT RTX",
-    "WebGpuExecutionProvider": "WebGPU",
-    "DmlExecutionProvider": "DirectML",
-    "XnnpackExecutionProvider": "XNNPACK",
-    "VitisAIExecutionProvider": "Vitis AI",
-}
-
-
 def color(provider: str) -> str:
     """The one colour of a provider, by ORT's own name."""
     return _COLORS.get(provider, OTHER_COLOR)
@@ -71,7 +63,7 @@ def pattern(provider: str) -> str:
 
 def provider_label(provider: str) -> str:
     """`CUDA` for `CUDAExecutionProvider`; an unknown name loses only that ending."""
-    return _LABELS.get(provider) or provider.removesuffix("ExecutionProvider") or "unknown"
+    return providers.label(provider) or "unknown"
 
 
 def plain(text: str, *, limit: int = 60) -> str:

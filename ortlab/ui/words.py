@@ -125,3 +125,9 @@ def _name(row: ConfigurationResult) -> str:
 
 def _p50(row: ConfigurationResult) -> float:
     return row.latency.p50_us if row.latency else float("inf")
+
+
+def plain(text: str, *, limit: int = 120) -> str:
+    """Foreign text for places that show it as it is, shortened, without invisible marks."""
+    flat = " ".join(_INVISIBLE.sub("", text).split())
+    return flat if len(flat) <= limit else flat[: limit - 1] + "…"

@@ -1,0 +1,166 @@
+"""How a model or a trace gets in: dropped files, a path, or a sample."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from ortlab.domain import units
+from ortlab.errors import OrtlabError, as_dict, from_dict
+from ortlab.ui import frame, words
+from ortlab.ui.door import lab
+
+_COPY_BYTES = 1 << 20
+_SNIFF_BYTES = 512
+SAMPLE_FIRST = "digits_cnn"
+
+
+def drop_zone() -> None:
+    """The file area; what is dropped goes to disk at once and leaves memory."""
+    turn = st.session_state.setdefault("drop-turn", 0)
+    files = st.file_uploader(
+        "Drop a model, its data files, or an ONNX Runtime profile",
+        accept_multiple_files=True, key=f"drop-{turn}",
+        help="A .onnx file, together with its external data files if it has any; a .zip that "
+        "holds them; or the .json profile that ONNX Runtime wrote, even one cut off. Larger than "
+        "2 GiB: use a path on this machine.",
+    )  # fmt: skip
+    if not files:
+        return
+    with st.spinner("Reading what was dropped …"), _on_disk(files) as paths:
+        # A new key makes a new, empty widget in the next run, whatever becomes of these files.
+        st.session_state["drop-turn"] = turn + 1
+        _follow(lambda: _open(paths))
+
+
+def refused() -> None:
+    """Why the last file was not taken, until something else is given."""
+    told = st.session_state.get("refused")
+    if told:
+        frame.show_error(from_dict(told), title="This file cannot be used")
+
+
+def _follow(give: Callable[[], tuple[str, dict[str, str]]]) -> None:
+    """Go where what was given is shown; what is refused is told in a fresh run.
+
+    The fresh run matters: files dropped on the old widget would belong to nobody.
+    """
+    try:
+        name, query = give()
+    except OrtlabError as error:
+        st.session_state["refused"] = as_dict(error)
+        st.rerun()
+    st.session_state.pop("refused", None)
+    frame.go(name, **query)
+
+
+def path_field() -> None:
+    """A path on this machine, for what is too large to send through a browser."""
+    with st.popover("Use a path on this machine", icon=":material/folder_open:", type="tertiary"):
+        with st.form("by-path", border=False):
+            text = st.text_input("Path of a .onnx, .zip or profile .json", key="path")
+            sent = st.form_submit_button("Open", type="primary")
+        st.caption("The file is read where it is; a model over 1 GiB is not copied.")
+    if sent and text.strip():
+        path = Path(text.strip()).expanduser()
+        _follow(lambda: _open({path.name: path}, by_path=True))
+
+
+def sample_buttons(*, primary_note: str = "") -> None:
+    """*Try the sample model* and the other samples in a menu."""
+    samples = sorted(lab().samples(), key=lambda s: s.name != SAMPLE_FIRST)
+    if not samples:
+        st.caption("No sample models are installed here.")
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Try the sample model", type="primary", icon=":material/play_arrow:",
+                     key="sample"):  # fmt: skip
+            _open_sample(samples[0])
+        chosen = st.menu_button("Other samples", [s.name for s in samples[1:]], key="samples",
+                                icon=":material/apps:", format_func=words.safe)  # fmt: skip
+        trace_button()
+        path_field()
+    if chosen:
+        _open_sample(next(s for s in samples if s.name == chosen))
+    first = samples[0]
+    st.caption(f"{words.safe(first.about)} {units.size(first.bytes)}{primary_note}")
+
+
+def trace_button() -> None:
+    """*Open an ORT profile*: a drop field of its own, which says what it takes."""
+    with st.popover("Open an ORT profile", icon=":material/flare:"):
+        st.markdown(
+            "A profile is the `.json` that ONNX Runtime writes when `enable_profiling` is set. "
+            "It opens without its model, also when it was cut off."
+        )
+        turn = st.session_state.setdefault("trace-turn", 0)
+        files = st.file_uploader("Profile", key=f"trace-{turn}", label_visibility="collapsed",
+                                 accept_multiple_files=True)  # fmt: skip
+    if files:
+        with st.spinner("Reading the profile …"), _on_disk(files[:1]) as paths:
+            st.session_state["trace-turn"] = turn + 1
+            _follow(lambda: _trace(paths))
+
+
+def _open_sample(sample: Any) -> None:
+    _follow(lambda: ("start", {"model": lab().add_model(sample.path).id}))
+
+
+def _open(paths: dict[str, Path], *, by_path: bool = False) -> tuple[str, dict[str, str]]:
+    """The page and query where what was given is shown."""
+    if len(paths) == 1 and looks_like_trace(next(iter(paths.values()))):
+        return _trace(paths)
+    if by_path:
+        return "start", {"model": lab().add_model(next(iter(paths.values()))).id}
+    return "start", {"model": lab().add_upload(paths).id}
+
+
+def _trace(paths: dict[str, Path]) -> tuple[str, dict[str, str]]:
+    return "profile", {"trace": lab().open_trace(next(iter(paths.values())))}
+
+
+def looks_like_trace(path: Path) -> bool:
+    """True when the file begins like JSON or is named like it; a model never does."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        start = file.read(_SNIFF_BYTES).lstrip(b"\xef\xbb\xbf \t\r\n")
+    return start[:1] in (b"[", b"{") or path.suffix.lower() == ".json"
+
+
+@contextmanager
+def _on_disk(files: list[Any]) -> Iterator[dict[str, Path]]:
+    """Dropped files as paths, each taken out of the server's memory once it is written."""
+    with tempfile.TemporaryDirectory(prefix="upload-", dir=_upload_folder()) as folder:
+        paths = {}
+        for number, file in enumerate(files):
+            # The number keeps apart what was dropped twice; the given name is never a path.
+            target = Path(folder) / str(number) / (Path(file.name).name or "file")
+            target.parent.mkdir()
+            with target.open("wb") as out:
+                shutil.copyfileobj(file, out, _COPY_BYTES)
+            _forget(file)
+            paths[Path(file.name).name] = target
+        yield paths
+
+
+def _upload_folder() -> Path:
+    folder = Path(lab().settings.home) / "uploads"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _forget(file: Any) -> None:
+    """Streamlit keeps uploads for the whole session; 20 of 50 MB would be a gigabyte."""
+    context = get_script_run_ctx()
+    drop = getattr(context.uploaded_file_mgr, "remove_file", None) if context else None
+    if drop is not None:
+        drop(session_id=context.session_id, file_id=file.file_id)
+    file.close()

@@ -1,0 +1,158 @@
+"""Rows as a table that sorts, searches and leaves as CSV in base units."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import streamlit as st
+
+from ortlab.domain import units
+
+Kind = Literal["text", "time", "bytes", "share", "ratio", "count", "rate", "number", "check"]
+Row = Mapping[str, Any]
+# A spreadsheet runs a cell that starts so.
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_SEARCH_FROM = 12
+"""Shorter tables need no search box."""
+_BYTE_STEPS = ((1.0, "B"), (1024.0, "KiB"), (1024.0**2, "MiB"), (1024.0**3, "GiB"))
+
+
+class Column(NamedTuple):
+    """One column: `key` names the base unit (and the CSV column), `title` is for people."""
+
+    key: str
+    title: str
+    kind: Kind = "text"
+    help: str | None = None
+
+
+def show(
+    rows: Sequence[Row],
+    columns: Sequence[Column],
+    *,
+    key: str,
+    alt: str,
+    select: Literal["multi-row", "single-row"] | None = None,
+    height: int | Literal["auto"] = "auto",
+    name: str = "table",
+) -> list[int]:
+    """Draw the table; the numbers of the selected rows come back, in the order of `rows`."""
+    shown = _searched(rows, columns, key=key) if len(rows) >= _SEARCH_FROM else list(range(len(rows)))
+    if not shown:
+        st.caption(f"0 of {len(rows)} rows match.")
+        st.button("Clear search", key=f"{key}-clear", on_click=_clear, args=(f"{key}-search",))
+        return []
+    found = [rows[i] for i in shown]
+    columns = [c for c in columns if any(row.get(c.key) is not None for row in found)]
+    more: dict[str, Any] = {"height": height} if height != "auto" else {}
+    if select is not None:
+        more |= {"on_select": "rerun", "selection_mode": select}
+    event = st.dataframe(
+        _frame(found, columns), column_config=_config(found, columns), hide_index=True, alt=alt,
+        key=key, **more,
+    )  # fmt: skip
+    st.download_button(
+        "CSV", data=lambda: to_csv(rows, columns), file_name=f"{name}.csv", mime="text/csv",
+        icon=":material/download:", key=f"{key}-csv", on_click="ignore", type="tertiary",
+    )  # fmt: skip
+    return [shown[i] for i in event.selection.rows] if select is not None else []
+
+
+def to_csv(rows: Sequence[Row], columns: Sequence[Column]) -> str:
+    """All rows in base units; a text that a spreadsheet would run gets a quote in front."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([c.key for c in columns])
+    writer.writerows([[_cell(row.get(c.key)) for c in columns] for row in rows])
+    return out.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(_FORMULA_STARTS):
+        return "'" + value
+    return "" if value is None else value
+
+
+def _searched(rows: Sequence[Row], columns: Sequence[Column], *, key: str) -> list[int]:
+    wanted = st.text_input(
+        "Search", key=f"{key}-search", placeholder="Search", label_visibility="collapsed",
+        icon=":material/search:", width=320,
+    ).strip().lower()  # fmt: skip
+    texts = [c.key for c in columns if c.kind == "text"]
+    return [
+        i
+        for i, row in enumerate(rows)
+        if not wanted or any(wanted in str(row.get(k) or "").lower() for k in texts)
+    ]
+
+
+def _clear(key: str) -> None:
+    st.session_state[key] = ""
+
+
+def _frame(rows: Sequence[Row], columns: Sequence[Column]) -> Any:
+    import pandas as pd
+
+    data = {c.key: [_shown(row.get(c.key), c, rows) for row in rows] for c in columns}
+    return pd.DataFrame(data)
+
+
+def _shown(value: Any, column: Column, rows: Sequence[Row]) -> Any:
+    """A cell in the column's unit, rounded to what can be read."""
+    if value is None or column.kind in ("text", "check"):
+        return value
+    if column.kind == "count":
+        return int(value)
+    return _rounded(value / _scale(column, rows)[0])
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+def _scale(column: Column, rows: Sequence[Row]) -> tuple[float, str]:
+    """The divisor and the unit that the header names."""
+    values = [float(row[column.key]) for row in rows if row.get(column.key) is not None]
+    if column.kind == "time":
+        return units.time_unit(values)
+    if column.kind == "bytes":
+        largest = max((abs(v) for v in values), default=0.0)
+        return next((s for s in reversed(_BYTE_STEPS) if largest >= s[0]), _BYTE_STEPS[0])
+    return {"share": (0.01, "%"), "rate": (1.0, "inf/s")}.get(column.kind, (1.0, ""))
+
+
+def _config(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for column in columns:
+        if column.kind == "text":
+            made[column.key] = st.column_config.TextColumn(column.title, help=column.help)
+        elif column.kind == "check":
+            made[column.key] = st.column_config.CheckboxColumn(column.title, help=column.help)
+        else:
+            made[column.key] = _number_config(rows, column)
+    return made
+
+
+def _number_config(rows: Sequence[Row], column: Column) -> Any:
+    unit = _scale(column, rows)[1]
+    title = f"{column.title}, {unit}" if unit else column.title
+    if column.kind == "share":
+        return st.column_config.ProgressColumn(
+            title, help=column.help, min_value=0, max_value=100, format="%.1f"
+        )
+    form = {"ratio": "%.3g×", "count": "localized"}.get(column.kind)
+    return st.column_config.NumberColumn(title, help=column.help, format=form)
+
+
+def chart_and_table(
+    draw: Callable[[], Any], table: Callable[[], Any], *, key: str, alt: str, label: str = "Table"
+) -> None:
+    """A figure, with the same numbers as a table folded beneath it."""
+    from ortlab.charts import theme
+
+    st.plotly_chart(draw(), key=f"{key}-chart", config=theme.CONFIG, alt=alt)
+    with st.expander(label, icon=":material/table:"):
+        table()
