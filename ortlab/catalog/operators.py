@@ -7,6 +7,8 @@ A name stands alone when it is there since opset 1 of its domain; `Name:9` since
 
 from __future__ import annotations
 
+from functools import cache
+
 REGISTERED_BY = "1.31"
 
 _TEXT = {
@@ -100,6 +102,7 @@ def _span(word: str) -> tuple[str, tuple[int, int]]:
     return name, (int(since or 1), int(until or FOREVER))
 
 
+@cache
 def operators(domain: str) -> dict[str, tuple[int, int]]:
     """For each operator of a domain: the opset it came with, and the one that dropped it."""
     return dict(map(_span, _TEXT.get(domain, "").split()))

@@ -1,42 +1,36 @@
 """The graph of an ONNX file, walked field by field over a memory map; weights are stepped over.
 
-The file is hostile until proved dull: every length is checked against the message that holds
-it, nesting and counts are bounded, and a fault names its byte. Numbers in comments such as
-`# 5` are field numbers of onnx.proto.
+The file is hostile until proved dull: nesting and counts are bounded here, lengths in
+`protobuf`. The numbers that fields are compared with are those of onnx.proto.
 """
 
 from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from msgspec import Struct
 
-from ortlab.errors import ModelError
-
-Buffer = mmap.mmap | bytes
+from ortlab.worker.protobuf import (
+    MAX_NAME_BYTES,
+    Buffer,
+    Reader,
+    corrupt,
+    signed,
+    too_large,
+)
 
 # Limits of facts/isolation-store-fleet.md: a graph of empty nodes took 340 times its size.
 MAX_NODES = 200_000
-# Forty fields a node; 1 GB of two-byte fields would otherwise keep the walk busy for minutes.
-MAX_FIELDS = 8_000_000
 # protobuf itself stops at 100 nested messages; a graph in an attribute of a node takes three.
 MAX_GRAPH_DEPTH = 30
 MAX_TYPE_DEPTH = 16
-MAX_NAME_BYTES = 1 << 16
 MAX_RANK = 64
-# Longer integer lists (Constant nodes can hold weights this way) are stepped over.
-MAX_LIST_BYTES = 1 << 16
 # Resident pages of the map are given back after this many tensors.
 _TENSORS_PER_RELEASE = 64
 _RELEASE_FROM_BYTES = 64 << 10
-
-GRAPH, GRAPHS, TENSOR = 5, 10, 4
-
-Field = tuple[int, int, int, int]
-"""Number, wire type, then the value and 0 for wire type 0, else start and end of the content."""
 
 
 class Tensor(Struct, gc=False):
@@ -99,6 +93,8 @@ class Model(Struct):
     functions: list[Graph] = []
     payloads: list[tuple[int, int]] = []
     """Start and end of every run of tensor bytes in the file, in order."""
+    externals: list[Tensor] = []
+    """Every tensor whose bytes lie in another file."""
 
     def declared(self, graph: Graph, name: str) -> Value | None:
         """The type that `graph` declares for the inner tensor `name`, if it does."""
@@ -115,97 +111,16 @@ def walk(buffer: Buffer) -> Model:
     return _Walk(buffer).model()
 
 
-class _Walk:
+class _Walk(Reader):
     """One pass over one buffer."""
 
     def __init__(self, buffer: Buffer) -> None:
-        self.buffer = buffer
-        self.fields_left = MAX_FIELDS
+        super().__init__(buffer)
         self.nodes_left = MAX_NODES
         self.payloads: list[tuple[int, int]] = []
+        self.externals: list[Tensor] = []
         self._tensors_since_release = 0
         self._release: Callable[[], None] = _page_release(buffer)
-
-    def fields(self, start: int, end: int) -> Iterator[Field]:
-        """Each field of the message at `start`, in file order."""
-        buffer, position = self.buffer, start
-        while position < end:
-            self.fields_left -= 1
-            key = buffer[position]
-            position += 1
-            if key > 127:
-                key, position = self._varint(position - 1, end)
-            wire = key & 7
-            if key < 8:
-                raise _corrupt(position - 1, "a field with the number 0")
-            if wire == 2:
-                if position >= end:
-                    raise self._cut(position, end)
-                size = buffer[position]
-                position += 1
-                if size > 127:
-                    size, position = self._varint(position - 1, end)
-                stop = position + size
-                if stop > end:
-                    raise self._overrun(position, size, end)
-                yield key >> 3, 2, position, stop
-                position = stop
-            elif wire == 0:
-                if position >= end:
-                    raise self._cut(position, end)
-                number = buffer[position]
-                position += 1
-                if number > 127:
-                    number, position = self._varint(position - 1, end)
-                yield key >> 3, 0, number, 0
-            else:
-                position = self._fixed(key, wire, position, end)
-                yield key >> 3, wire, position - (4 if wire == 5 else 8), position
-        if self.fields_left < 0:
-            raise _too_large("protobuf fields", MAX_FIELDS)
-
-    def _fixed(self, key: int, wire: int, position: int, end: int) -> int:
-        if wire not in (1, 5):
-            raise _corrupt(position - 1, f"wire type {wire} in field {key >> 3}")
-        stop = position + (4 if wire == 5 else 8)
-        if stop > end:
-            raise self._cut(position, end)
-        return stop
-
-    def _varint(self, position: int, end: int) -> tuple[int, int]:
-        """A number of several bytes, and the position behind it."""
-        if self.fields_left < 0:
-            raise _too_large("protobuf fields", MAX_FIELDS)
-        value = shift = 0
-        start = position
-        while position < end:
-            byte = self.buffer[position]
-            position += 1
-            value |= (byte & 127) << shift
-            if byte < 128:
-                return value & 0xFFFFFFFFFFFFFFFF, position
-            shift += 7
-            if shift > 63:
-                raise _corrupt(start, "a number of more than ten bytes")
-        raise self._cut(start, end)
-
-    def _cut(self, position: int, end: int) -> ModelError:
-        if end == len(self.buffer):
-            return _cut_off(end, f"in the middle of the field at byte {position:,}")
-        return _corrupt(position, "a field that runs beyond its message")
-
-    def _overrun(self, position: int, size: int, end: int) -> ModelError:
-        if position + size > len(self.buffer):
-            return _cut_off(
-                len(self.buffer), f"but the field at byte {position:,} says it has {size:,} bytes"
-            )
-        return _corrupt(position, f"a field of {size:,} bytes that runs beyond its message")
-
-    def text(self, start: int, end: int) -> str:
-        """A name; bytes that are not UTF-8 are escaped, as ONNX Runtime takes them too."""
-        if end - start > MAX_NAME_BYTES:
-            raise _corrupt(start, f"a name of {end - start:,} bytes")
-        return str(self.buffer[start:end], "utf-8", "backslashreplace")
 
     def model(self) -> Model:
         """The outermost message."""
@@ -213,7 +128,7 @@ class _Walk:
         producer = {2: "", 3: ""}
         for number, wire, start, end in self.fields(0, len(self.buffer)):
             if number == 1 and wire == 0:
-                found.ir_version = _signed(start)
+                found.ir_version = signed(start)
             elif number in producer and wire == 2:
                 producer[number] = self.text(start, end)
             elif number == 7 and wire == 2:
@@ -223,7 +138,7 @@ class _Walk:
             elif number == 25 and wire == 2:
                 found.functions.append(self._function(start, end))
         found.producer = " ".join(part for part in producer.values() if part)
-        found.payloads = self.payloads
+        found.payloads, found.externals = self.payloads, self.externals
         return found
 
     def _opset(self, start: int, end: int, opsets: dict[str, int]) -> None:
@@ -232,13 +147,13 @@ class _Walk:
             if number == 1 and wire == 2:
                 domain = self.text(at, stop)
             elif number == 2 and wire == 0:
-                version = _signed(at)
+                version = signed(at)
         opsets["" if domain == "ai.onnx" else domain] = version
 
     def graph(self, start: int, end: int, depth: int) -> Graph:
         """A graph with everything in it; `depth` counts the graphs around it."""
         if depth > MAX_GRAPH_DEPTH:
-            raise _corrupt(start, f"more than {MAX_GRAPH_DEPTH} graphs inside one another")
+            raise corrupt(start, f"more than {MAX_GRAPH_DEPTH} graphs inside one another")
         found = Graph()
         for number, wire, at, stop in self.fields(start, end):
             if wire != 2:
@@ -279,7 +194,7 @@ class _Walk:
     def _node(self, start: int, end: int, depth: int) -> Node:
         self.nodes_left -= 1
         if self.nodes_left < 0:
-            raise _too_large("nodes", MAX_NODES)
+            raise too_large("nodes", MAX_NODES)
         inputs: list[str] = []
         outputs: list[str] = []
         texts = {3: "", 4: "", 7: "", 8: ""}
@@ -305,9 +220,9 @@ class _Walk:
             if number == 1 and wire == 2:
                 name = self.text(at, stop)
             elif number == 3 and wire == 0:
-                value = _signed(at)
+                value = signed(at)
             elif number == 8:
-                numbers += [_signed(at)] if wire == 0 else self._packed(at, stop)
+                numbers += [signed(at)] if wire == 0 else self.packed(at, stop)
             elif number == 2 and wire == 5:
                 value = struct.unpack("<f", self.buffer[at:stop])[0]
             elif number == 4 and wire == 2:
@@ -323,15 +238,6 @@ class _Walk:
                 value = Reference(self.text(at, stop))
         node.attributes[name] = numbers if numbers else value
 
-    def _packed(self, start: int, end: int) -> list[int]:
-        if end - start > MAX_LIST_BYTES:
-            return []
-        values = []
-        while start < end:
-            value, start = self._varint(start, end)
-            values.append(_signed(value))
-        return values
-
     def tensor(self, start: int, end: int) -> Tensor:
         """One tensor; where its bytes lie is noted, not what they are."""
         found = Tensor()
@@ -341,9 +247,9 @@ class _Walk:
         external = False
         for number, wire, at, stop in self.fields(start, end):
             if number == 1:
-                dims += [_signed(at)] if wire == 0 else self._packed(at, stop)
+                dims += [signed(at)] if wire == 0 else self.packed(at, stop)
             elif number == 2 and wire == 0:
-                found.dtype = _signed(at)
+                found.dtype = signed(at)
             elif number == 8 and wire == 2:
                 found.name = self.text(at, stop)
             elif number in (4, 5, 6, 7, 9, 10, 11) and wire != 0:
@@ -354,7 +260,9 @@ class _Walk:
             elif number == 14 and wire == 0:
                 external = at == 1
         found.dims, found.payload = self._checked_dims(dims, start), tuple(runs)
-        found.external = entries if external else None
+        if external:
+            found.external = entries
+            self.externals.append(found)
         self.payloads += [(at, stop) for _, at, stop in runs]
         self._give_back(runs)
         return found
@@ -369,7 +277,7 @@ class _Walk:
 
     def _checked_dims(self, dims: list[int], at: int) -> tuple[int, ...]:
         if len(dims) > MAX_RANK or any(size < 0 for size in dims):
-            raise _corrupt(at, f"a tensor with the dimensions {str(dims)[:80]}")
+            raise corrupt(at, f"a tensor with the dimensions {str(dims)[:80]}")
         return tuple(dims)
 
     def _sparse(self, start: int, end: int) -> Tensor:
@@ -382,7 +290,7 @@ class _Walk:
             elif number == 2 and wire == 2:
                 self.tensor(at, stop)
             elif number == 3:
-                dims += [_signed(at)] if wire == 0 else self._packed(at, stop)
+                dims += [signed(at)] if wire == 0 else self.packed(at, stop)
         found.dims = self._checked_dims(dims, start)
         return found
 
@@ -412,7 +320,7 @@ class _Walk:
     def _type(self, start: int, end: int, found: Value, depth: int) -> None:
         """Fill in the type; of a sequence, optional or map the innermost tensor is told."""
         if depth > MAX_TYPE_DEPTH:
-            raise _corrupt(start, f"more than {MAX_TYPE_DEPTH} types inside one another")
+            raise corrupt(start, f"more than {MAX_TYPE_DEPTH} types inside one another")
         kinds = {4: "sequence", 5: "map", 9: "optional"}
         for number, wire, at, stop in self.fields(start, end):
             if wire != 2:
@@ -433,7 +341,7 @@ class _Walk:
     def _tensor_type(self, start: int, end: int, found: Value) -> None:
         for number, wire, at, stop in self.fields(start, end):
             if number == 1 and wire == 0:
-                found.dtype = _signed(at)
+                found.dtype = signed(at)
             elif number == 2 and wire == 2:
                 found.shape = tuple(
                     self._dimension(*dim[2:]) for dim in self.fields(at, stop) if dim[:2] == (1, 2)
@@ -444,7 +352,7 @@ class _Walk:
         for number, wire, at, stop in self.fields(start, end):
             if number == 1 and wire == 0:
                 # Some converters write -1 for "unknown"; ONNX Runtime takes it so too.
-                size = _signed(at) if _signed(at) >= 0 else None
+                size = signed(at) if signed(at) >= 0 else None
             elif number == 2 and wire == 2:
                 size = self.text(at, stop) or None
         return size
@@ -456,36 +364,8 @@ class Reference(Struct):
     name: str
 
 
-def _signed(value: int) -> int:
-    return value - (1 << 64) if value >= 1 << 63 else value
-
-
 def _page_release(buffer: Buffer) -> Callable[[], None]:
     """What drops the pages of a memory map from this process; they stay in the file cache."""
     if isinstance(buffer, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         return lambda: buffer.madvise(mmap.MADV_DONTNEED)
     return lambda: None
-
-
-def _cut_off(end: int, why: str) -> ModelError:
-    return ModelError(
-        f"The model is cut off: the file ends at byte {end:,}, {why}.",
-        hint="Download or copy it again; a finished copy has the byte count of its source.",
-        kind="cut_off",
-    )
-
-
-def _corrupt(position: int, what: str) -> ModelError:
-    return ModelError(
-        f"This is not a readable ONNX model: byte {position:,} holds {what}.",
-        hint="The file may be damaged, or not ONNX at all. Export or download it again.",
-        kind="not_onnx",
-    )
-
-
-def _too_large(what: str, limit: int) -> ModelError:
-    return ModelError(
-        f"The model holds more than {limit:,} {what}; ortlab stops there.",
-        hint="No graph ONNX Runtime can open in reasonable time is this large; simplify it first.",
-        kind="too_large",
-    )
