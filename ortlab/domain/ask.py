@@ -13,7 +13,13 @@ class Ask(Struct, frozen=True, kw_only=True):
 
     `providers` are texts as the command line takes them: `cpu`, `cuda:device_id=0`,
     `tensorrt,cuda`, `auto`, or ORT's full name; a comma list is a priority order, further
-    options of one provider are joined by `;`, as in `cuda:device_id=0;use_tf32=0`.
+    options of one provider are joined by `;`, as in `cuda:device_id=0;use_tf32=0`:
+
+        providers = "auto" | provider {"," provider}
+        provider  = name [":" option {";" option}]
+        option    = key "=" value
+
+    A value may hold commas, and anything inside brackets or double quotes.
     `threads` of 0 means: as many as the container really has. `configurations`, where
     given, are measured in addition to the grid (recipe files, *Try it*, re-runs).
     """
@@ -44,3 +50,5 @@ class Ask(Struct, frozen=True, kw_only=True):
     """Path of the user's own feeds."""
     title: str = ""
     tried_finding: str | None = None
+    from_page: bool = False
+    """Put by a web page: options that name files or load code are refused."""

@@ -48,6 +48,8 @@ class StudySpec(Struct, frozen=True, kw_only=True):
     """Per worker; None takes the default (a share of what the container has)."""
     tried_finding: str | None = None
     """The diagnosis this study tests, when it was started by a *Try it* button."""
+    notes: tuple[str, ...] = ()
+    """How the question was made exact: what `auto` chose, what will have no effect."""
 
 
 class Failure(Struct, frozen=True, kw_only=True):

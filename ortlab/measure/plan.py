@@ -1,0 +1,384 @@
+"""From a question to a study that can be queued: everything impossible is refused here."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable
+
+from msgspec.structs import replace
+
+from ortlab.catalog import levels, session_config, variants
+from ortlab.catalog import providers as catalog
+from ortlab.catalog.options import nearest
+from ortlab.domain.ask import Ask
+from ortlab.domain.configuration import CPU, Configuration, ProviderChoice
+from ortlab.domain.machine import Machine, MachineReport, Runtime
+from ortlab.domain.model import ModelInfo
+from ortlab.domain.study import StopRule, StudySpec
+from ortlab.errors import ModelError, ProviderUnavailableError, RequestError
+from ortlab.measure import dimensions, provider_text
+from ortlab.measure.command import command_line, estimate_s
+from ortlab.measure.recipes import read_recipe, write_recipe
+
+__all__ = [
+    "command_line", "count", "estimate_s", "plan", "read_recipe", "unusable", "usable_threads",
+    "write_recipe",
+]  # fmt: skip
+
+# ONNX Runtime 1.31 hangs when it is asked for tens of thousands of threads.
+MAX_THREADS = 64
+MAX_THREADS_PER_CORE = 8
+MAX_CONFIGURATIONS = 500
+MAX_SEED = (1 << 63) - 1
+# Asked for nothing: one percent, within about four seconds per configuration, the A/A twin
+# included, and bounds that a person waits for.
+DEFAULT_PRECISION = 0.01
+DEFAULT_SECONDS_EACH = 4.0
+DEFAULT_SECONDS_BOUNDS = (6.0, 120.0)
+EXECUTION_MODES = ("sequential", "parallel")
+# What dynamic int8 can change at all; convolutions stay in float.
+_DYNAMIC_INT8_OPS = ("MatMul", "Gemm")
+
+
+def plan(ask: Ask, model: ModelInfo, machine: MachineReport) -> StudySpec:
+    """The study that answers a question, with its configurations in a stable order.
+
+    The grid runs providers, levels, variants, runtimes, threads, the last one fastest; then
+    come the configurations given whole. Equal settings are measured once.
+
+    Raises:
+        RequestError: anything about the question that cannot be.
+        ProviderUnavailableError: no configuration has providers that are usable here.
+        ModelError: the model has a problem that the installed ONNX Runtime refuses.
+    """
+    _refuse_broken(model)
+    _check_whole(ask)
+    from_file = ask.input_npz is not None
+    dims = dimensions.decided(model, dims=ask.dims, batch=ask.batch, from_file=from_file)
+    grid = [] if ask.only_configurations else _grid(ask, dims, machine)
+    given = [_completed(c, dims, model, machine, ask=ask) for c in ask.configurations]
+    configurations = tuple({c.id: c for c in [*grid, *given]}.values())
+    _check_count(configurations)
+    for configuration in configurations:
+        _check(configuration, model, machine)
+        if not from_file:
+            dimensions.refuse_missing(model, configuration.dims)
+    spec = StudySpec(
+        model_id=model.id,
+        model_name=model.name,
+        configurations=configurations,
+        baseline=_baseline(ask.baseline, configurations),
+        stop=stop_rule(ask.stop, len(configurations)),
+        seed=ask.seed,
+        profile=ask.profile,
+        input_npz=ask.input_npz,
+        title=ask.title,
+        tried_finding=ask.tried_finding,
+        notes=_notes(ask, configurations, machine),
+    )
+    refused = unusable(spec, machine)
+    if len(refused) == len(configurations):
+        raise next(iter(refused.values()))
+    return spec
+
+
+def count(ask: Ask, model: ModelInfo, machine: MachineReport) -> int:
+    """How many configurations a question makes."""
+    return len(plan(ask, model, machine).configurations)
+
+
+def usable_threads(machine: Machine | MachineReport) -> int:
+    """Threads that do not hinder each other: usable cores, hyper-threads left out.
+
+    Source: docs/method.md#threads-and-the-container.
+    """
+    cpu = (machine.machine if isinstance(machine, MachineReport) else machine).cpu
+    return max(1, min(cpu.usable_cores, cpu.physical_cores))
+
+
+def unusable(spec: StudySpec, machine: MachineReport) -> dict[str, ProviderUnavailableError]:
+    """Configurations whose providers were proved not to load here, each with the reason."""
+    found = {}
+    for configuration in spec.configurations:
+        error = _refusal(configuration, machine)
+        if error is not None:
+            found[configuration.id] = error
+    return found
+
+
+def stop_rule(asked: StopRule, configuration_count: int) -> StopRule:
+    """What was asked, or one percent within a time that suits the number of configurations."""
+    if (asked.seconds, asked.runs, asked.precision) != (None, None, None):
+        return asked
+    low, high = DEFAULT_SECONDS_BOUNDS
+    seconds = min(high, max(low, DEFAULT_SECONDS_EACH * (configuration_count + 1)))
+    return replace(asked, precision=DEFAULT_PRECISION, seconds=seconds)
+
+
+def _grid(ask: Ask, dims: dict[str, int], machine: MachineReport) -> list[Configuration]:
+    """Every combination, the last axis fastest."""
+    entries = session_config.validate(ask.session_config, from_page=ask.from_page)
+    axes = itertools.product(
+        [(r, p) for p in ask.providers for r in ask.runtimes],
+        ask.levels, ask.variants, ask.threads,
+    )  # fmt: skip
+    return [
+        Configuration(
+            providers=provider_text.choices(
+                text, runtime=_runtime(machine, runtime), from_page=ask.from_page
+            ),
+            level=_known(level, levels.BY_ID, "optimization level"),
+            variant=_known(variant, variants.BY_ID, "variant"),
+            runtime=runtime,
+            threads=_threads(threads, machine),
+            inter_op_threads=ask.inter_op_threads,
+            execution_mode=ask.execution_mode,
+            memory_pattern=ask.memory_pattern,
+            arena=ask.arena,
+            spinning=ask.spinning,
+            io_binding=ask.io_binding,
+            dims=dims,
+            session_config=entries,
+        )
+        for (runtime, text), level, variant, threads in axes
+    ]
+
+
+def _completed(
+    given: Configuration,
+    dims: dict[str, int],
+    model: ModelInfo,
+    machine: MachineReport,
+    *,
+    ask: Ask,
+) -> Configuration:
+    """A configuration given whole: options checked, threads and dimensions filled in."""
+    version = _runtime(machine, given.runtime).onnxruntime_version
+    own = dimensions.decided(model, dims=given.dims, batch=None, from_file=True)
+    providers = tuple(
+        ProviderChoice(
+            catalog.find(p.name).name,
+            catalog.validate_options(
+                p.name, p.options, ort_version=version, from_page=ask.from_page
+            ),
+        )
+        for p in given.providers
+    )
+    return replace(
+        given,
+        providers=provider_text.checked_together(providers),
+        level=_known(given.level, levels.BY_ID, "optimization level"),
+        variant=_known(given.variant, variants.BY_ID, "variant"),
+        threads=_threads(given.threads, machine),
+        dims={n: size for n in model.symbolic_dims if (size := (dims | own).get(n)) is not None},
+        session_config=session_config.validate(given.session_config, from_page=ask.from_page),
+    )
+
+
+def _check_whole(ask: Ask) -> None:
+    """What can be judged without multiplying.
+
+    Raises:
+        RequestError: naming the option and its value.
+    """
+    for name in ("providers", "levels", "variants", "runtimes", "threads"):
+        if not getattr(ask, name) and not ask.only_configurations:
+            raise RequestError(f"No {name} are named.", hint=f"Give at least one of {name}.")
+    if ask.only_configurations and not ask.configurations:
+        raise RequestError("There is nothing to measure.", hint="Give a configuration.")
+    _known(ask.execution_mode, EXECUTION_MODES, "execution mode")
+    if not 0 <= ask.seed <= MAX_SEED:
+        raise RequestError(f"The seed cannot be {ask.seed}.", hint="Give a number from 0.")
+    if ask.batch is not None and ask.batch < 1:
+        raise RequestError(f"The batch cannot be {ask.batch}.", hint="Give 1 or more.")
+    _check_stop(ask.stop)
+
+
+def _check_stop(stop: StopRule) -> None:
+    limits = (
+        ("seconds", stop.seconds, 0.1, 86_400.0),
+        ("runs", stop.runs, 1, 10**9),
+        ("precision", stop.precision, 0.0001, 0.5),
+        ("warmup", stop.warmup, 0, 10**6),
+    )
+    for name, value, low, high in limits:
+        if value is not None and not low <= value <= high:
+            raise RequestError(
+                f"{name} cannot be {value:g}.", hint=f"It goes from {low:g} to {high:g}."
+            )
+
+
+def _check(configuration: Configuration, model: ModelInfo, machine: MachineReport) -> None:
+    """Refuse a configuration that could not run anywhere, or not with this model.
+
+    Raises:
+        RequestError: naming what does not go together.
+    """
+    c = configuration
+    _known(c.execution_mode, EXECUTION_MODES, "execution mode")
+    limit = max(MAX_THREADS, MAX_THREADS_PER_CORE * machine.machine.cpu.logical_cores)
+    for name, value in (("threads", c.threads), ("inter-op threads", c.inter_op_threads)):
+        if not 1 <= value <= limit:
+            raise RequestError(
+                f"There cannot be {value} {name}.", hint=f"Give a number from 1 to {limit}."
+            )
+    level, version = levels.BY_ID[c.level], _runtime(machine, c.runtime).onnxruntime_version
+    if version and catalog.version(version) < catalog.version(level.since):
+        raise RequestError(
+            f"Optimization level {c.level} arrived in ONNX Runtime {level.since}; "
+            f"{c.runtime} has {version}.",
+            hint="Use all, which every version has.",
+        )
+    _check_binding(c, model)
+    _check_variant(c, model)
+
+
+def _check_binding(configuration: Configuration, model: ModelInfo) -> None:
+    """IO binding holds fixed-size tensors only, and CUDA graphs need it."""
+    graphs = ("enable_cuda_graph", "trt_cuda_graph_enable")
+    for choice in configuration.providers:
+        option = next((g for g in graphs if choice.options.get(g) == "1"), None)
+        if option and not configuration.io_binding:
+            raise RequestError(
+                f"{catalog.label(choice.name)}: {option} needs IO binding.",
+                hint="Add --io-binding.",
+            )
+    if not configuration.io_binding:
+        return
+    for tensor in (*model.inputs, *model.outputs):
+        if tensor.dtype == "string" or tensor.kind != "tensor":
+            what = "strings" if tensor.dtype == "string" else f"a {tensor.kind}"
+            raise RequestError(
+                f"IO binding cannot hold '{tensor.name}', which is {what}.",
+                hint="Leave IO binding off for this model.",
+            )
+
+
+def _check_variant(configuration: Configuration, model: ModelInfo) -> None:
+    if configuration.variant != "dynamic-int8":
+        return
+    if not any(model.op_counts.get(op) for op in _DYNAMIC_INT8_OPS):
+        raise RequestError(
+            f"dynamic-int8 changes nothing in {model.name}: it has neither MatMul nor Gemm.",
+            hint="Leave dynamic-int8 out.",
+        )
+
+
+def _refuse_broken(model: ModelInfo) -> None:
+    for problem in model.problems:
+        if problem.severity == "error":
+            repair = f" `ortlab fix` can repair it ({problem.fix})." if problem.fix else ""
+            hint = f"{problem.hint or ''}{repair}".strip() or None
+            raise ModelError(problem.message, hint=hint, kind=problem.code)
+
+
+def _check_count(configurations: tuple[Configuration, ...]) -> None:
+    if not configurations:
+        raise RequestError("There is nothing to measure.", hint="Name a provider.")
+    if len(configurations) > MAX_CONFIGURATIONS:
+        raise RequestError(
+            f"{len(configurations):,} configurations are more than {MAX_CONFIGURATIONS}.",
+            hint="Narrow the grid.",
+        )
+
+
+def _baseline(asked: str | None, configurations: tuple[Configuration, ...]) -> int:
+    """Index of the baseline, asked for by id, start of an id, or index from 0."""
+    if asked is None:
+        return 0
+    matches = [i for i, c in enumerate(configurations) if c.id == asked]
+    if not matches and re.fullmatch(r"\d{1,4}", asked) and int(asked) < len(configurations):
+        return int(asked)
+    if not matches and len(asked) >= 4:
+        matches = [i for i, c in enumerate(configurations) if c.id.startswith(asked)]
+    if len(matches) == 1:
+        return matches[0]
+    last = len(configurations) - 1
+    raise RequestError(
+        f"No configuration of this study is the baseline '{asked}'.",
+        hint=f"Give an index from 0 to {last}, or an id: "
+        f"{', '.join(c.id for c in configurations[:5])}.",
+    )
+
+
+def _threads(asked: int, machine: MachineReport) -> int:
+    return usable_threads(machine) if asked == 0 else asked
+
+
+def _runtime(machine: MachineReport, name: str) -> Runtime:
+    """The ONNX Runtime of that name.
+
+    Raises:
+        RequestError: there is none; names those there are.
+    """
+    by_id = {r.id: r for r in machine.runtimes}
+    return by_id[_known(name, by_id, "runtime")]
+
+
+def _known(name: str, known: Iterable[str], what: str) -> str:
+    """The name itself, when it is among the known.
+
+    Raises:
+        RequestError: it is not; names the nearest.
+    """
+    names = list(known)
+    if name in names:
+        return name
+    like = nearest(name, names)
+    raise RequestError(
+        f"There is no {what} '{name}'.",
+        hint=f"Did you mean {like}?" if like else f"Known are {', '.join(names)}.",
+    )
+
+
+def _refusal(
+    configuration: Configuration, machine: MachineReport
+) -> ProviderUnavailableError | None:
+    """Why these providers cannot be used here; None when nothing speaks against them."""
+    runtime = _runtime(machine, configuration.runtime)
+    states = {p.name: p for p in runtime.providers}
+    for choice in configuration.providers:
+        if choice.name == CPU:
+            continue
+        state = states.get(choice.name)
+        label = catalog.label(choice.name)
+        if state is None:
+            return ProviderUnavailableError(
+                f"{label} is not part of {runtime.package} {runtime.onnxruntime_version}.",
+                hint=catalog.find(choice.name).install or None,
+            )
+        if not state.loadable and not _names_files(choice):
+            return ProviderUnavailableError(
+                f"{label} cannot be used here: {state.reason or 'no session opened on it'}.",
+                hint=state.hint,
+            )
+    return None
+
+
+def _names_files(choice: ProviderChoice) -> bool:
+    """Whether options name libraries or files, with which the provider may load after all."""
+    row = catalog.BY_NAME.get(choice.name)
+    return row is not None and any(not o.from_page for o in row.options if o.key in choice.options)
+
+
+def _notes(
+    ask: Ask, configurations: tuple[Configuration, ...], machine: MachineReport
+) -> tuple[str, ...]:
+    """What the person should know about the question before it is measured."""
+    notes = []
+    if not ask.only_configurations and any(p.strip().lower() == "auto" for p in ask.providers):
+        notes += [provider_text.automatic(_runtime(machine, r))[1] for r in ask.runtimes]
+    if any(c.execution_mode == "parallel" and c.inter_op_threads == 1 for c in configurations):
+        notes.append(
+            "Parallel execution with one inter-op thread runs nodes one after another; "
+            "give two inter-op threads or more."
+        )
+    cores = machine.machine.cpu.usable_cores
+    crowded = [c.threads for c in configurations if c.threads > cores]
+    if crowded:
+        notes.append(
+            f"{max(crowded)} threads share {cores} usable core{'s' * (cores != 1)}: expect "
+            "contention."
+        )
+    return tuple(notes)
