@@ -43,13 +43,10 @@ def start_if_free(settings: Settings) -> bool:
     """
     if _is_starting(settings):
         return False
-    lock = runner_lock(settings)
-    try:
-        with as_store_errors(settings.home), lock.acquire(timeout=0):
-            pass
-    except Timeout:
-        return False
-    _start(settings)
+    with as_store_errors(settings.home):
+        if not _is_free(runner_lock(settings)):
+            return False
+        _start(settings)
     return True
 
 
@@ -106,27 +103,34 @@ def _is_starting(settings: Settings) -> bool:
     return 0 <= age_s < START_PATIENCE_S
 
 
+def _is_free(lock: FileLock) -> bool:
+    try:
+        with lock.acquire(timeout=0):
+            return True
+    except Timeout:
+        return False
+
+
 def _start(settings: Settings) -> None:
     """Start a runner that belongs to nobody: a new session, no terminal, its own log."""
-    with as_store_errors(settings.home):
-        logs = settings.home / "logs"
-        logs.mkdir(exist_ok=True)
-        _starting_mark(settings).touch()
-        path = logs / LOG_NAME
-        if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
-            path.replace(path.with_suffix(".old.log"))
-        package_root = str(Path(__file__).resolve().parents[2])
-        search = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
-        with path.open("ab") as stream:
-            process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "ortlab.jobs.runner", "--home", str(settings.home)],
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=stream,
-                cwd=settings.home,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(search)},
-                start_new_session=True,
-            )
+    logs = settings.home / "logs"
+    logs.mkdir(exist_ok=True)
+    _starting_mark(settings).touch()
+    path = logs / LOG_NAME
+    if path.exists() and path.stat().st_size > LOG_LIMIT_BYTES:
+        path.replace(path.with_suffix(".old.log"))
+    package_root = str(Path(__file__).resolve().parents[2])
+    search = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    with path.open("ab") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "ortlab.jobs.runner", "--home", str(settings.home)],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=stream,
+            cwd=settings.home,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(search)},
+            start_new_session=True,
+        )
     # Whoever lives longer than the runner must collect it, or it stays as a zombie.
     threading.Thread(target=process.wait, name="runner", daemon=True).start()
 
