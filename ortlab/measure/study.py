@@ -290,10 +290,19 @@ class _Study:
 
     def tell_preparing(self, doing: str) -> None:
         """Progress before measuring."""
-        for identifier in self.states:
+        for identifier, state in self.states.items():
             if identifier in doing:
                 self.states[identifier] = "opening"
+            elif state == "opening":
+                self.states[identifier] = "ready"
         self.tell(doing, None, force=True)
+
+    def in_words(self, doing: str) -> str:
+        """What is going on, with labels in place of ids."""
+        named = doing.replace(f" {AA_TWIN}", " the baseline's twin (A/A control)")
+        for configuration in self.spec.configurations:
+            named = named.replace(configuration.id, rows.label_of(configuration))
+        return named
 
     def tell(self, doing: str, seen: Seen | None, *, force: bool = False) -> None:
         """Write progress, at most every half second unless forced."""
@@ -305,14 +314,14 @@ class _Study:
         p50 = {i: r.latency.p50_us for i, r in self.results.items() if r.latency is not None}
         if seen is not None:
             for identifier, state in self.states.items():
-                if state in ("waiting", "opening"):
+                if state in ("waiting", "opening", "ready"):
                     self.states[identifier] = "measuring"
         self.sink.progress(
             Progress(
                 study_id=self.id,
                 status="running",
                 phase=doing.split()[0],
-                message=doing,
+                message=self.in_words(doing),
                 done_share=min(0.99, elapsed / max(self.total_s, elapsed + 0.5)),
                 seconds_left=max(0.0, self.total_s - elapsed),
                 rows=tuple((i, s, p50.get(i)) for i, s in self.states.items()),
