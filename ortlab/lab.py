@@ -319,7 +319,40 @@ class Lab:
             self.store, study_id, diagnosis=diagnosis, configuration_id=configuration_id
         ))  # fmt: skip
 
+    # ---- to take away
+
+    def export(
+        self, study_id: str, configuration_id: str, *, kind: str = "python", folder: str | Path
+    ) -> list[Path]:
+        """The files written into `folder` that carry one configuration elsewhere.
+
+        Args:
+            kind: `python` for a script that runs it, `recipe` for a file that `bench` reads.
+        """
+        from ortlab.jobs import explain
+
+        record = self.store.studies.get(study_id)
+        row = explain.row_of(record, configuration_id)
+        if kind == "recipe":
+            from ortlab.export import recipe
+
+            return recipe.write(row, folder=_path(folder))
+        if kind == "python":
+            from ortlab.export import python
+
+            return python.write(
+                row,
+                model_name=self.model(record.model_id).name,
+                folder=_path(folder),
+                onnxruntime_version=record.onnxruntime_version,
+                feeds=self._feeds(record.spec),
+            )
+        raise RequestError(f"There is no export '{kind}'.", hint="Ask for python or recipe.")
+
     # ---- inside
+
+    def _feeds(self, spec: StudySpec) -> Path | None:
+        return None if spec.input_npz is None else self.store.artifacts.path(spec.input_npz)
 
     def _noise(self) -> Noise:
         from ortlab.jobs import environment

@@ -79,7 +79,7 @@ def _serve_alone(store: Store, queue: Queue, run: local.Run | None) -> None:
     store.sweep()
     last_work_s = time.monotonic()
     while time.monotonic() - last_work_s < store.settings.runner_idle_s:
-        claimed = queue.claim()
+        claimed = queue.claim() if queue.waiting() else None
         if claimed is None:
             time.sleep(POLL_S)
             continue
