@@ -72,8 +72,9 @@ def _wide_interval(study: Study) -> Symptom | None:
     if not wide:
         return None
     row, half = max(wide, key=lambda pair: pair[1])
+    known = f"is known to ±{units.share(half)} only" if half < 1 else "is not known at all"
     return Symptom(
-        evidence=f"The comparison of '{row.label}' is known to ±{units.share(half)} only; "
+        evidence=f"The comparison of '{row.label}' {known}; "
         f"{_of_rows([r for r, _ in wide], study)} are wider than ±{units.share(WIDE_SHARE)}."
     )
 
@@ -101,6 +102,19 @@ def _drifting(study: Study) -> Symptom | None:
         return None
     more = f" The same in {len(notices) - 1} more rows." if len(notices) > 1 else ""
     return Symptom(evidence=notices[0].message + more)
+
+
+def _few_sessions(study: Study) -> Symptom | None:
+    few = [row for row in measured(study) for n in row.warnings if n.code == "few-sessions"]
+    if not few:
+        return None
+    least = min(row.session_count for row in few)
+    return Symptom(evidence=f"{_of_rows(few, study)} have few sessions; the fewest are {least}.")
+
+
+def _not_finite(evidence: Evidence) -> Symptom | None:
+    notice = next((n for n in evidence.row.warnings if n.code == "not-finite"), None)
+    return Symptom(evidence=f"'{evidence.row.label}': {notice.message}") if notice else None
 
 
 def _few_samples(study: Study) -> Symptom | None:
@@ -133,5 +147,9 @@ STUDY_CHECKS: dict[str, StudyCheck] = {
     "not-steady": _not_steady,
     "drifting": _drifting,
     "few-samples": _few_samples,
+    "few-sessions": _few_sessions,
 }
-CHECKS: dict[str, Check] = {"profile-misleads": _profile_misleads}
+CHECKS: dict[str, Check] = {
+    "profile-misleads": _profile_misleads,
+    "not-finite": _not_finite,
+}

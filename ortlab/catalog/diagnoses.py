@@ -89,6 +89,14 @@ DIAGNOSES = (
         upstream=(_ISSUE + "18959", _ISSUE + "17689", _ISSUE + "23284"),
     ),
     Diagnosis(
+        id="not-finite", severity="problem",
+        title="The outputs are not numbers",
+        symptom="The outputs hold NaN or infinite values on the inputs that were fed.",
+        fix="Feed real inputs (`--input`). If they stay, look for an overflow in half precision "
+        "or a division by zero in the export.",
+        upstream=(_ISSUE + "11384", _ISSUE + "20346"),
+    ),
+    Diagnosis(
         id="reduced-precision", severity="problem",
         title="OpenVINO computes in reduced precision",
         symptom="With OpenVINO the outputs differ by far more than float32 rounding.",
@@ -264,6 +272,12 @@ DIAGNOSES = (
         symptom="The last rounds differ from the first ones.",
         fix="The machine changed while measuring, as when a CPU heats up. Let it rest, measure "
         "longer, and trust ratios (measured side by side) over latencies.",
+    ),
+    Diagnosis(
+        id="few-sessions", severity="doubt",
+        title="Few sessions",
+        symptom="Sessions differ from themselves by a percent, and only few were opened.",
+        fix="Measure longer: an interval over few sessions is wide or lucky.",
     ),
     Diagnosis(
         id="few-samples", severity="doubt",

@@ -140,6 +140,23 @@ def test_drift_is_told_in_the_words_of_the_measurement():
     assert "9 %" in found(study(row(warnings=(notice,))))["drifting"].evidence
 
 
+def test_few_sessions_are_a_doubt_with_their_count():
+    notice = Notice("few-sessions", "Only 2 sessions could be measured.")
+    finding = found(study(row(warnings=(notice,), session_count=2)))["few-sessions"]
+    assert "fewest are 2" in finding.evidence
+
+
+def test_outputs_that_are_not_numbers_are_a_problem():
+    notice = Notice("not-finite", "The outputs hold 4 NaN and 0 infinite values.")
+    assert "4 NaN" in found(study(row(warnings=(notice,))))["not-finite"].evidence
+
+
+def test_an_interval_without_bounds_is_said_in_words():
+    endless = Comparison(ratio=1.0, ci95=(0.0, 1e300), verdict="cannot tell")
+    other = row(configuration(level="basic"), vs_baseline=endless)
+    assert "not known at all" in found(study(row(), other))["wide-interval"].evidence
+
+
 def test_a_withheld_p99_is_doubted_with_the_count():
     few = row(latency=records.latency(count=40, p99_us=None))
     assert "40" in found(study(few))["few-samples"].evidence

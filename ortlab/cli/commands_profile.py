@@ -1,0 +1,148 @@
+"""`ortlab profile` and `ortlab placement`: where the time goes, and where the nodes ran."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from ortlab.cli import documents, options, outcomes, screen
+from ortlab.cli.commands_bench import measure
+from ortlab.domain.ask import Ask
+from ortlab.domain.study import ConfigurationResult, StopRule, Study
+from ortlab.domain.trace import Profile
+from ortlab.errors import RequestError
+
+if TYPE_CHECKING:
+    from ortlab.lab import Lab
+
+# A profile needs a figure beside it to know its overhead, not precision.
+TWIN_STOP = StopRule(seconds=2.0)
+# What a profile begins with; a model is protobuf and begins with a field number.
+_TRACE_START = re.compile(rb"\s*[\[{]")
+
+Steady = Annotated[bool, typer.Option("--steady", help="Leave warm-up runs out.")]
+Top = Annotated[
+    int | None, typer.Option("--top", metavar="N", min=0, help="At most this many nodes.")
+]
+OneProvider = Annotated[
+    str, typer.Option("--provider", "-p", metavar="P", help=f"{options.PROVIDER_IDS}.")
+]
+
+
+def profile(
+    context: typer.Context,
+    source: options.Source,
+    steady: Steady = False,
+    top: Top = None,
+    provider: options.Provider = None,
+    level: options.Level = None,
+    variant: options.Variant = None,
+    runtime: options.Runtime = None,
+    threads: options.Threads = None,
+    config: options.Config = None,
+    inter_op: options.InterOp = 1,
+    execution_mode: options.ExecutionMode = "sequential",
+    io_binding: options.IoBinding = False,
+    spinning: options.Spinning = True,
+    no_arena: options.NoArena = False,
+    no_mem_pattern: options.NoMemoryPattern = False,
+    session_config: options.SessionConfig = None,
+    dim: options.Dim = None,
+    batch: options.Batch = None,
+    input_file: options.Input = None,
+    seed: options.Seed = 0,
+    seconds: options.Seconds = None,
+    runs: options.Runs = None,
+    precision: options.Precision = None,
+    warmup: options.Warmup = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show where the time goes, of a model or of a trace ORT wrote."""
+    from ortlab import Lab
+
+    lab = Lab.open()
+    record = _of_trace(lab, source, steady=steady) if is_trace(source) else _of_model(
+        lab, source, context.params, steady=steady
+    )  # fmt: skip
+    if as_json:
+        screen.show(documents.profile(record, top=top))
+        return
+    from ortlab.cli import tables
+
+    screen.out().print(tables.profile(record, top=top))
+
+
+def placement(
+    context: typer.Context,
+    model: options.Model,
+    provider: OneProvider,
+    level: options.Level = None,
+    dim: options.Dim = None,
+    batch: options.Batch = None,
+    input_file: options.Input = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show where each node ran, what fell back, and why."""
+    from ortlab import Lab
+
+    lab = Lab.open()
+    study, row = _one_row(lab, model, {**context.params, "provider": [provider]})
+    record = lab.placement_of(study.id, row.id)
+    if as_json:
+        screen.show(documents.placement(record))
+        return
+    from ortlab.cli import tables
+
+    screen.out().print(tables.placement(record))
+
+
+def is_trace(path: Path) -> bool:
+    """True for a file that is read as a profile: named `.json`, or text that begins as JSON."""
+    if path.suffix.lower() in (".json", ".jsonl"):
+        return True
+    if path.suffix.lower() in (".onnx", ".zip") or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return _TRACE_START.match(file.read(64)) is not None
+
+
+def _of_trace(lab: Lab, path: Path, *, steady: bool) -> Profile:
+    return lab.trace(lab.open_trace(path), steady=steady).record
+
+
+def _of_model(lab: Lab, path: Path, params: dict[str, Any], *, steady: bool) -> Profile:
+    study, row = _one_row(lab, path, params)
+    return lab.profile_of(study.id, row.id, steady=steady).record
+
+
+def _one_row(lab: Lab, path: Path, params: dict[str, Any]) -> tuple[Study, ConfigurationResult]:
+    """A profiled study of one configuration, and its row.
+
+    Raises:
+        RequestError: the options make a grid.
+        OrtlabError: what made the row fail.
+    """
+    ask = msgspec.structs.replace(options.ask(params), profile=True)
+    ask = msgspec.structs.replace(ask, stop=_with_default(ask))
+    study = measure(lab, path, ask)
+    if len(study.configurations) != 1:
+        raise RequestError(
+            f"A profile is of one configuration; these options make {len(study.configurations)}.",
+            hint="Name each option once, or use `ortlab bench --profile`.",
+        )
+    row = study.configurations[0]
+    problem = outcomes.row_failure(row)
+    if problem is not None:
+        raise problem
+    return study, row
+
+
+def _with_default(ask: Ask) -> StopRule:
+    nothing = (ask.stop.seconds, ask.stop.runs, ask.stop.precision) == (None, None, None)
+    if not nothing:
+        return ask.stop
+    return msgspec.structs.replace(ask.stop, seconds=TWIN_STOP.seconds)
