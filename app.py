@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
+from ortlab.ui.entry import Entry
 from ortlab.ui.routes import health, job
 from ortlab.ui.security import Guard
 
@@ -20,5 +21,8 @@ app = st.App(
         Route("/api/health", health),
         Route("/api/jobs/{study_id}", job),
     ],
-    middleware=[Middleware(Guard)],
+    middleware=[
+        Middleware(Guard),
+        Middleware(Entry, base_path=st.get_option("server.baseUrlPath") or ""),
+    ],
 )

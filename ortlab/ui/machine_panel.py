@@ -12,8 +12,8 @@ import streamlit as st
 
 from ortlab.catalog import providers as catalog
 from ortlab.domain import units
-from ortlab.domain.machine import Machine, MachineReport, ProviderState, Runtime
-from ortlab.ui import table_view, words
+from ortlab.domain.machine import Machine, MachineReport, Noise, ProviderState, Runtime
+from ortlab.ui import frame, table_view, words
 from ortlab.ui.door import lab
 from ortlab.ui.table_view import Column
 
@@ -158,9 +158,22 @@ def facts(found: MachineReport) -> None:
              width="content", alt="Hardware, limits and versions")  # fmt: skip
 
 
-def noise_line(found: MachineReport) -> str:
+def self_check(found: MachineReport) -> None:
+    """The last noise self-check, and the button that makes a new one."""
+    kept = st.session_state.get("noise")
+    noise = msgspec.convert(kept, Noise) if kept else found.noise
+    slot = st.empty()
+    slot.markdown(noise_line(noise))
+    if st.button("Check how quiet it is", icon=":material/graphic_eq:", key="noise-check"):
+        with st.spinner("Measuring one small model against itself …"):
+            fresh = frame.attempt(lambda: lab().machine(noise=True))
+        if fresh is not None and fresh.noise is not None:
+            st.session_state["noise"] = msgspec.to_builtins(fresh.noise)
+            slot.markdown(noise_line(fresh.noise))
+
+
+def noise_line(noise: Noise | None) -> str:
     """What the self-check saw, in one Markdown sentence."""
-    noise = found.noise
     if noise is None:
         return "Not checked yet. The self-check measures one small model against itself."
     low, high = noise.aa_ci95

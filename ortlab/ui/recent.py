@@ -13,13 +13,13 @@ from ortlab.ui import frame, words
 SHOWN = 5
 
 
-def links(studies: Sequence[StudySummary]) -> None:
+def links(studies: Sequence[StudySummary], *, page: str = "results") -> None:
     """One link per study, newest first; a sentence when there is none."""
     if not studies:
         st.caption("Nothing measured yet. What you measure stays here until you delete it.")
     for study in studies[:SHOWN]:
         st.page_link(
-            frame.page_path("results"), label=words.safe(line(study), limit=120),
+            frame.page_path(page), label=words.safe(line(study), limit=120),
             icon=":material/bar_chart:", query_params={"run": study.id},
         )  # fmt: skip
 

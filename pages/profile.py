@@ -1,0 +1,42 @@
+"""Profile: where the time of one setting, or of a foreign trace, goes."""
+
+import streamlit as st
+
+from ortlab.ui import breakdown, placement_panel, profile_source
+
+VIEWS = {
+    "operators": "Operators",
+    "icicle": "Icicle",
+    "nodes": "Nodes",
+    "timeline": "Timeline",
+    "placement": "Placement",
+    "runs": "Runs and warm-up",
+}
+
+source = profile_source.pick()
+if source is None:
+    st.stop()
+
+with st.container(horizontal=True, vertical_alignment="center"):
+    view = st.segmented_control(
+        "View", list(VIEWS), default="operators", format_func=VIEWS.__getitem__, key="view",
+        required=True, label_visibility="collapsed", bind="query-params",
+    )  # fmt: skip
+    steady = st.toggle("Steady runs only", value=True, key="steady", bind="query-params",
+                       help="Leaves warm-up runs out of every sum.")  # fmt: skip
+
+profile = source.profile(steady=steady)
+breakdown.heading(profile)
+if view == "timeline":
+    run = breakdown.pick_run(profile)
+    if run is not None:
+        breakdown.timeline(source.timeline(run))
+elif view == "placement":
+    placement_panel.show(source.placement(profile))
+else:
+    {
+        "operators": breakdown.operators,
+        "icicle": breakdown.icicle,
+        "nodes": breakdown.nodes,
+        "runs": breakdown.runs,
+    }[view or "operators"](profile)
