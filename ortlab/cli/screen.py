@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 
 # Wide enough for every table where nobody reads along, as in a file or a pipe.
 PIPE_COLUMNS = 200
+# The thin space stands between a number and its unit.
+_SPACES = "\n" + units.THIN
 
 
 def plain(text: str) -> str:
     """Text without control characters: names in models and traces are strangers' words."""
-    return "".join(c if c.isprintable() or c == "\n" else "�" for c in text)
+    return "".join(c if c.isprintable() or c in _SPACES else "�" for c in text)
 
 
 def out() -> Console:

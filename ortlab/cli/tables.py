@@ -80,7 +80,17 @@ def machine(report: MachineReport) -> RenderableType:
 def study(record: Study, findings: Sequence[Finding] = ()) -> RenderableType:
     """The verdict in a sentence, a row per configuration, what to do about it."""
     rows = [_row(row, record) for row in record.configurations]
-    columns = ("", "configuration", "p50", "±", "p95", "vs baseline", "inf/s", "memory", "error")
+    columns = (
+        "",
+        "configuration",
+        "p50",
+        "±",
+        "p95",
+        "vs baseline",
+        "inf/s",
+        "memory",
+        "difference",
+    )
     failed = [f"{r.label}: {r.error.message}" for r in record.configurations if r.error]
     return Group(
         _heading(record.title or record.model_name),
