@@ -22,6 +22,7 @@ TASKS = {
     "probe": "ortlab.worker.probe:probe",
     "try_provider": "ortlab.worker.probe:try_provider",
     "inspect": "ortlab.worker.inspect:inspect",
+    "unpack": "ortlab.worker.archive:unpack",
     "fix": "ortlab.worker.repair:fix",
     "feeds": "ortlab.worker.feeds:make",
     "quantize_dynamic": "ortlab.worker.variants:quantize_dynamic",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +14,8 @@ from msgspec import Struct
 WHOLE_BELOW_BYTES = 64 << 20
 BLOCK_BYTES = 4096
 MAX_RUNS = 4096
-_READ_BYTES = 1 << 20
+# Fewer, larger reads: each lets the other thread go on, and waits up to 5 ms to come back.
+_READ_BYTES = 8 << 20
 
 Span = tuple[int, int]
 
@@ -27,27 +29,45 @@ class DataFile(Struct):
     spans: list[Span]
 
 
-def model_id(path: Path, payloads: Sequence[Span], data: Sequence[DataFile]) -> str:
-    """Sha-256, in hexadecimal, over the graph file and the external data.
+class Fingerprint:
+    """The id of one model; a graph file below 64 MiB is hashed while the caller walks it."""
 
-    Args:
-        path: the graph file.
-        payloads: start and end of every run of tensor bytes in it, in order.
-        data: the external data files.
-    """
-    digest = hashlib.sha256(b"ortlab model 1\n")
-    with path.open("rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        large = [] if size < WHOLE_BELOW_BYTES else _large(payloads)
-        _update(digest, file, _gaps(large, size))
-        digest.update(b"\n%d\n" % size)
-        _update(digest, file, _samples(large, MAX_RUNS))
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._digest = hashlib.sha256(b"ortlab model 1\n")
+        self._whole: threading.Thread | None = None
+        if path.stat().st_size < WHOLE_BELOW_BYTES:
+            self._whole = threading.Thread(target=self._graph, args=((),), daemon=True)
+            self._whole.start()
+
+    def model_id(self, payloads: Sequence[Span], data: Sequence[DataFile]) -> str:
+        """Sha-256, in hexadecimal, over the graph file and the external data.
+
+        Args:
+            payloads: start and end of every run of tensor bytes in the graph file, in order.
+            data: the external data files.
+        """
+        if self._whole is not None:
+            self._whole.join()
+        else:
+            self._graph(_large(payloads))
+        _update_all(self._digest, data)
+        return self._digest.hexdigest()
+
+    def _graph(self, large: Sequence[Span]) -> None:
+        with self._path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            _update(self._digest, file, _gaps(large, size))
+            self._digest.update(b"\n%d\n" % size)
+            _update(self._digest, file, _samples(large, MAX_RUNS))
+
+
+def _update_all(digest: hashlib._Hash, data: Sequence[DataFile]) -> None:
     whole = sum(part.bytes or 0 for part in data) < WHOLE_BELOW_BYTES
     for part in sorted(data, key=lambda part: part.location):
         digest.update(f"\n{part.location}\n{part.bytes}\n".encode())
         if part.path is not None and part.bytes is not None:
             _update_data(digest, part, whole=whole, max_runs=max(MAX_RUNS // len(data), 1))
-    return digest.hexdigest()
 
 
 def _update_data(

@@ -50,10 +50,11 @@ def model_info(path: Path, limits: preflight.Limits) -> ModelInfo:
         ModelError: it is not an ONNX model, or cut off.
     """
     with opened(path) as buffer:
+        identity = fingerprint.Fingerprint(path)
         model = wire.walk(buffer)
         if model.graph is None:
             raise _no_graph(path, model)
-        return _described(path, model, model.graph, limits)
+        return _described(path, model, model.graph, limits=limits, identity=identity)
 
 
 @contextmanager
@@ -92,7 +93,12 @@ def _no_graph(path: Path, model: wire.Model) -> ModelError:
 
 
 def _described(
-    path: Path, model: wire.Model, graph: wire.Graph, limits: preflight.Limits
+    path: Path,
+    model: wire.Model,
+    graph: wire.Graph,
+    *,
+    limits: preflight.Limits,
+    identity: fingerprint.Fingerprint,
 ) -> ModelInfo:
     file_bytes = path.stat().st_size
     parts = external.data_files(path, model.externals)
@@ -102,7 +108,7 @@ def _described(
     weights = [tensor for g in _graphs(graph) for tensor in g.initializers]
     work = flops.work(model, graph, hints)
     return ModelInfo(
-        id=fingerprint.model_id(path, model.payloads, parts),
+        id=identity.model_id(model.payloads, parts),
         name=path.name,
         file_bytes=file_bytes,
         external_data=external.as_records(parts),

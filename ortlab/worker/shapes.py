@@ -184,6 +184,8 @@ def declared_fact(model: Model, graph: Graph, name: str, sizes: dict[str, int]) 
 
 def broadcast(*shapes: Shape) -> Shape:
     """The size that numpy's rule gives for these together."""
+    if shapes[0] == shapes[-1] and len(shapes) == 2:
+        return shapes[0]
     rank = max(map(len, shapes))
     padded = [(1,) * (rank - len(shape)) + shape for shape in shapes]
     return tuple(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
 
 from ortlab.domain.model import Problem
@@ -44,6 +44,8 @@ def order(nodes: list[Node]) -> list[int] | None:
     Nodes that are in order already stay where they are.
     """
     producer = {name: i for i, node in enumerate(nodes) for name in node.outputs if name}
+    if not any(producer.get(name, -1) >= i for i, node in enumerate(nodes) for name in _uses(node)):
+        return list(range(len(nodes)))
     needs = [_needed(node, producer) for node in nodes]
     waiting = [len(found) for found in needs]
     users: list[list[int]] = [[] for _ in nodes]
@@ -64,8 +66,12 @@ def order(nodes: list[Node]) -> list[int] | None:
 
 
 def _needed(node: Node, producer: dict[str, int]) -> set[int]:
-    names = captured(node).union(node.inputs) if node.graphs else node.inputs
-    return {producer[name] for name in names if name in producer}
+    return {producer[name] for name in _uses(node) if name in producer}
+
+
+def _uses(node: Node) -> Iterable[str]:
+    """What a node takes, the graphs nested in it included."""
+    return captured(node).union(node.inputs) if node.graphs else node.inputs
 
 
 def _free(graph: Graph) -> set[str]:
@@ -93,7 +99,7 @@ def _graph_problems(graph: Graph, *, outer: tuple[set[str], ...], where: str) ->
     undefined: dict[str, Node] = {}
     unsorted = None
     for node in graph.nodes:
-        for name in (*node.inputs, *captured(node)) if node.graphs else node.inputs:
+        for name in _uses(node):
             if not name or name in defined:
                 continue
             if name in everything:

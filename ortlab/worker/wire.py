@@ -28,9 +28,8 @@ MAX_NODES = 200_000
 MAX_GRAPH_DEPTH = 30
 MAX_TYPE_DEPTH = 16
 MAX_RANK = 64
-# Resident pages of the map are given back after this many tensors.
-_TENSORS_PER_RELEASE = 64
-_RELEASE_FROM_BYTES = 64 << 10
+# Touching a page of the map makes 64 KiB around it resident; they are given back this often.
+_RELEASE_EVERY_BYTES = 4 << 20
 
 
 class Tensor(Struct, gc=False):
@@ -119,7 +118,7 @@ class _Walk(Reader):
         self.nodes_left = MAX_NODES
         self.payloads: list[tuple[int, int]] = []
         self.externals: list[Tensor] = []
-        self._tensors_since_release = 0
+        self._released_at = 0
         self._release: Callable[[], None] = _page_release(buffer)
 
     def model(self) -> Model:
@@ -264,16 +263,10 @@ class _Walk(Reader):
             found.external = entries
             self.externals.append(found)
         self.payloads += [(at, stop) for _, at, stop in runs]
-        self._give_back(runs)
+        if end - self._released_at > _RELEASE_EVERY_BYTES:
+            self._released_at = end
+            self._release()
         return found
-
-    def _give_back(self, runs: list[tuple[int, int, int]]) -> None:
-        """Let go of pages around large tensors: each costs 64 KiB of residence to step over."""
-        if runs and runs[-1][2] - runs[-1][1] >= _RELEASE_FROM_BYTES:
-            self._tensors_since_release += 1
-            if self._tensors_since_release >= _TENSORS_PER_RELEASE:
-                self._tensors_since_release = 0
-                self._release()
 
     def _checked_dims(self, dims: list[int], at: int) -> tuple[int, ...]:
         if len(dims) > MAX_RANK or any(size < 0 for size in dims):
