@@ -61,7 +61,7 @@ def _short_run(study: Study) -> Symptom | None:
         return None
     fastest = min(latency(row).p50_us for row in short)
     return Symptom(
-        evidence=f"{_of_rows(short, study)} have a median under {SHORT_RUN_US} µs; the shortest "
+        evidence=f"The median is under {SHORT_RUN_US} µs in {_of_rows(short, study)}; the shortest "
         f"is {units.time(fastest)}."
     )
 
@@ -75,7 +75,7 @@ def _wide_interval(study: Study) -> Symptom | None:
     known = f"is known to ±{units.share(half)} only" if half < 1 else "is not known at all"
     return Symptom(
         evidence=f"The comparison of '{row.label}' {known}; "
-        f"{_of_rows([r for r, _ in wide], study)} are wider than ±{units.share(WIDE_SHARE)}."
+        f"{_of_rows([r for r, _ in wide], study)} exceed ±{units.share(WIDE_SHARE)}."
     )
 
 
@@ -93,7 +93,7 @@ def _not_steady(study: Study) -> Symptom | None:
         return None
     runs = max(row.warmup_runs or 0 for row in moving)
     after = f" after up to {units.count(runs)} warm-up runs" if runs else ""
-    return Symptom(evidence=f"{_of_rows(moving, study)} were not steady{after}.")
+    return Symptom(evidence=f"Not steady{after}: {_of_rows(moving, study)}.")
 
 
 def _drifting(study: Study) -> Symptom | None:
@@ -109,7 +109,7 @@ def _few_sessions(study: Study) -> Symptom | None:
     if not few:
         return None
     least = min(row.session_count for row in few)
-    return Symptom(evidence=f"{_of_rows(few, study)} have few sessions; the fewest are {least}.")
+    return Symptom(evidence=f"Few sessions in {_of_rows(few, study)}; the fewest are {least}.")
 
 
 def _not_finite(evidence: Evidence) -> Symptom | None:
@@ -123,7 +123,7 @@ def _few_samples(study: Study) -> Symptom | None:
         return None
     least = min(latency(row).count for row in few)
     return Symptom(
-        evidence=f"{_of_rows(few, study)} have no p99; the fewest runs are {units.count(least)}."
+        evidence=f"No p99 in {_of_rows(few, study)}; the fewest runs are {units.count(least)}."
     )
 
 

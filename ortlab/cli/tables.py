@@ -162,8 +162,8 @@ def placement(record: Placement) -> RenderableType:
     asked = ", ".join(provider_label(name) for name in record.requested)
     active = ", ".join(provider_label(name) for name in record.active)
     cuts = (
-        f"{len(record.partitions)} partitions, {len(record.crossings)} tensors between "
-        f"providers, {record.copy_count} copies."
+        f"Partitions: {len(record.partitions)}; tensors between providers: "
+        f"{len(record.crossings)}; copies: {record.copy_count}."
     )
     return Group(
         _heading(f"Asked for {asked}; active are {active}"),
