@@ -223,18 +223,37 @@ class StudySummary(Struct, frozen=True, kw_only=True):
     machine_id: str = ""
 
 
-def label(configuration: Configuration, *, provider_label: str) -> str:
-    """A row's name: provider, level and variant, then whatever else is not the default."""
+def label(
+    configuration: Configuration, *, provider_label: str, among: tuple[Configuration, ...] = ()
+) -> str:
+    """A row's name: provider, level and variant, then whatever tells it from its neighbours.
+
+    Args:
+        configuration: the row.
+        provider_label: its providers in short words.
+        among: all rows of the study; what they share is left out.
+    """
     c = configuration
-    parts = [provider_label, c.level, c.variant, f"{c.threads} thread" + "s" * (c.threads != 1)]
-    if c.execution_mode != "sequential":
-        parts.append(f"{c.execution_mode} ×{c.inter_op_threads}")
-    parts += [f"{k}={v}" for k, v in c.dims.items()]
-    parts += ["IO binding"] * c.io_binding + ["no spinning"] * (not c.spinning)
-    parts += ["no arena"] * (not c.arena) + ["no memory pattern"] * (not c.memory_pattern)
+    told = {
+        "threads": f"{c.threads} thread" + "s" * (c.threads != 1),
+        "execution_mode": f"{c.execution_mode} ×{c.inter_op_threads}",
+        "inter_op_threads": f"{c.inter_op_threads} inter-op",
+        "dims": " ".join(f"{k}={v}" for k, v in c.dims.items()),
+        "runtime": c.runtime,
+        "io_binding": "IO binding" if c.io_binding else "no IO binding",
+        "spinning": "spinning" if c.spinning else "no spinning",
+        "arena": "arena" if c.arena else "no arena",
+        "memory_pattern": "memory pattern" if c.memory_pattern else "no memory pattern",
+        "session_config": " ".join(f"{k}={v}" for k, v in c.session_config.items()),
+    }
+    parts = [provider_label, c.level, c.variant]
+    parts += [text for name, text in told.items() if text and _varies(name, among)]
     parts += [f"{k}={v}" for p in c.providers for k, v in p.options.items()]
-    parts += [f"{k}={v}" for k, v in c.session_config.items()]
     return " · ".join(parts)
+
+
+def _varies(field: str, among: tuple[Configuration, ...]) -> bool:
+    return any(getattr(c, field) != getattr(among[0], field) for c in among)
 
 
 def structural_copy(study: Study, **changes: object) -> Study:

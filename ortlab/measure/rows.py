@@ -33,18 +33,20 @@ DRIFT = 0.05
 FEW_SESSIONS = 4
 
 
-def label_of(configuration: Configuration) -> str:
-    """The row's name, with the providers' short labels."""
+def label_of(configuration: Configuration, among: tuple[Configuration, ...] = ()) -> str:
+    """The row's name, with the providers' short labels and what tells it from `among`."""
     names = {row.name: row.label for row in provider_rows.PROVIDERS}
     shown = " → ".join(names.get(n, n) for n in configuration.provider_names)
-    return label(configuration, provider_label=shown)
+    return label(configuration, provider_label=shown, among=among)
 
 
-def empty_row(configuration: Configuration) -> ConfigurationResult:
+def empty_row(
+    configuration: Configuration, among: tuple[Configuration, ...] = ()
+) -> ConfigurationResult:
     """A row that has only been asked for."""
     return ConfigurationResult(
         id=configuration.id,
-        label=label_of(configuration),
+        label=label_of(configuration, among),
         configuration=configuration,
         provider_requested=configuration.provider_names,
         level=configuration.level,
@@ -55,9 +57,11 @@ def empty_row(configuration: Configuration) -> ConfigurationResult:
     )
 
 
-def failed_row(configuration: Configuration, error: OrtlabError) -> ConfigurationResult:
+def failed_row(
+    configuration: Configuration, error: OrtlabError, among: tuple[Configuration, ...] = ()
+) -> ConfigurationResult:
     """A row whose figures are an error."""
-    return _replace(empty_row(configuration), error=failure(error))
+    return _replace(empty_row(configuration, among), error=failure(error))
 
 
 def failure(error: OrtlabError) -> Failure:
@@ -76,6 +80,7 @@ def failure(error: OrtlabError) -> Failure:
 def measured_row(
     configuration: Configuration,
     *,
+    among: tuple[Configuration, ...],
     seen: Seen,
     prepared: Prepared,
     comparison: Comparison | None,
@@ -89,7 +94,7 @@ def measured_row(
     figures = latency(mine)
     batch = _batch(configuration)
     return _replace(
-        empty_row(configuration),
+        empty_row(configuration, among),
         providers_active=rehearsal.active,
         dims=prepared.dims.get(configuration.id, configuration.dims),
         latency=figures,

@@ -200,7 +200,7 @@ class _Study:
             elif sessions(seen.blocks, configuration.id):
                 comparison = self.comparison(seen, baseline, configuration, floor=floor)
                 row = rows.measured_row(
-                    configuration, seen=seen, prepared=prepared, comparison=comparison,
+                    configuration, among=self.spec.configurations, seen=seen, prepared=prepared, comparison=comparison,
                     accuracy=self.accuracies.get(configuration.id),
                     model_bytes=_bytes_of(prepared.models[configuration.id]),
                 )  # fmt: skip
@@ -244,7 +244,8 @@ class _Study:
     ) -> Study:
         """The answer."""
         in_order = tuple(
-            self.results.get(c.id) or rows.empty_row(c) for c in self.spec.configurations
+            self.results.get(c.id) or rows.empty_row(c, self.spec.configurations)
+            for c in self.spec.configurations
         )
         aa = rows.control(seen, baseline) if seen is not None and baseline is not None else None
         best = _best(in_order)
@@ -285,7 +286,9 @@ class _Study:
     def fail(self, configuration: Configuration, error: OrtlabError) -> None:
         """One configuration's error becomes its row."""
         self.states[configuration.id] = "failed"
-        self.results[configuration.id] = rows.failed_row(configuration, error)
+        self.results[configuration.id] = rows.failed_row(
+            configuration, error, self.spec.configurations
+        )
         self.sink.row(self.results[configuration.id])
 
     def tell_preparing(self, doing: str) -> None:
@@ -301,7 +304,9 @@ class _Study:
         """What is going on, with labels in place of ids."""
         named = doing.replace(f" {AA_TWIN}", " the baseline's twin (A/A control)")
         for configuration in self.spec.configurations:
-            named = named.replace(configuration.id, rows.label_of(configuration))
+            named = named.replace(
+                configuration.id, rows.label_of(configuration, self.spec.configurations)
+            )
         return named
 
     def tell(self, doing: str, seen: Seen | None, *, force: bool = False) -> None:
