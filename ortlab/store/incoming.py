@@ -28,9 +28,9 @@ def add(store: Store, path: Path, *, name: str | None = None) -> ModelInfo:
     with store.folder("add") as folder:
         source = _model_in(store, path, folder)
         info = _named(_inspect(store, source, folder), name)
-        unpacked = source.is_relative_to(folder)
-        if info.total_bytes <= store.settings.keep_model_bytes or unpacked:
-            store.models.keep(info, intake.private_copy(info, source, folder / "copy"))
+        small = info.total_bytes <= store.settings.keep_model_bytes
+        if source.is_relative_to(folder) or (small and _has_its_data(info)):
+            _keep(store, info, source, folder)
         else:
             store.models.refer(info, source.absolute())
     return info
@@ -46,7 +46,7 @@ def add_upload(store: Store, files: dict[str, Path]) -> ModelInfo:
         else:
             source = _gathered(store, names, folder)
         info = _inspect(store, source, folder)
-        store.models.keep(info, intake.private_copy(info, source, folder / "copy"))
+        _keep(store, info, source, folder)
     return info
 
 
@@ -90,13 +90,25 @@ def fix_stored(store: Store, model_id: str, *, only: str | None = None) -> Model
     """The card of a repaired copy of a stored model, kept beside the original."""
     info = store.models.get(model_id)
     with store.folder("fix") as folder:
-        source = store.models.place(model_id, folder / "model")
+        # A repair may need files that lie beside the original, which a copy leaves behind.
+        source = store.models.source(model_id) or store.models.place(model_id, folder / "model")
         out = folder / "fixed" / f"{source.stem}-fixed.onnx"
         out.parent.mkdir()
         report = _fix(store, source, out, folder, only=only)
         fixed = _named(report.model, f"{info.name} (repaired)")
-        store.models.keep(fixed, intake.private_copy(fixed, out, folder / "copy"))
+        _keep(store, fixed, out, folder)
     return fixed
+
+
+def _keep(store: Store, info: ModelInfo, source: Path, folder: Path) -> None:
+    """Keep the model with the data it declares; all that lies beside it where some is astray."""
+    whole = _has_its_data(info)
+    copy = intake.private_copy(info, source, folder / "copy") if whole else source
+    store.models.keep(info, copy)
+
+
+def _has_its_data(info: ModelInfo) -> bool:
+    return not any("external-data" in problem.code for problem in info.problems)
 
 
 def _fix(store: Store, source: Path, out: Path, folder: Path, *, only: str | None) -> FixReport:

@@ -26,9 +26,12 @@ class Models:
         self._artifacts = artifacts
 
     def keep(self, info: ModelInfo, copy: Path) -> None:
-        """Move a private copy into the store: every file of its folder, by relative name."""
+        """Move a private copy into the store: every file of its folder, by relative name.
+
+        Links are left out: what they point to is not part of the model.
+        """
         folder = copy.parent
-        others = sorted(p for p in folder.rglob("*") if p.is_file() and p != copy)
+        others = sorted(p for p in folder.rglob("*") if _is_plain(p) and p != copy)
         files = [
             (path.relative_to(folder).as_posix(), self._artifacts.take(path))
             for path in (copy, *others)
@@ -107,3 +110,7 @@ class Models:
                 f"There is no model '{model_id}' in the store.", hint="Add its file first."
             )
         return found
+
+
+def _is_plain(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
