@@ -14,25 +14,27 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.rows import ROWS_FILE, Row, line
+from benchmarks.rows import MEASURED_WIDTH, NAME_WIDTH, ROWS_FILE, TARGET_WIDTH, Row, line
 
 FOLDER = Path(__file__).parent
-NOT_SCRIPTS = {"__init__", "__main__", "rows"}
+
+
+def scripts() -> list[str]:
+    """Names of the modules here that have a function `rows`."""
+    return sorted(p.stem for p in FOLDER.glob("*.py") if "\ndef rows(" in p.read_text("utf-8"))
 
 
 def main(names: list[str]) -> int:
-    known = sorted(p.stem for p in FOLDER.glob("*.py") if p.stem not in NOT_SCRIPTS)
+    known = scripts()
     unknown = sorted(set(names) - set(known))
     if unknown:
         print(f"No benchmark is called {unknown[0]}; there are: {', '.join(known)}.")
         return 2
-    rows: list[Row] = []
-    for name in names or known:
-        rows += run(name)
-    print("\n" + line(Row("name", "measured", "target", True)).replace("yes", "met"))
-    print("-" * 124)
+    rows = [row for name in names or known for row in run(name)]
+    print("\n" + line("name", "measured", "target", "met"))
+    print("-|-".join("-" * width for width in (NAME_WIDTH, MEASURED_WIDTH, TARGET_WIDTH, 3)))
     for row in rows:
-        print(line(row))
+        print(line(*row[:3], "yes" if row.met else "NO"))
     return 0 if rows and all(row.met for row in rows) else 1
 
 
@@ -43,7 +45,7 @@ def run(name: str) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.jsonl"
         returncode = subprocess.run(
-            [sys.executable, "-m", f"benchmarks.{name}"],
+            [sys.executable, "-m", "benchmarks.rows", name],
             env={**os.environ, ROWS_FILE: str(file)},
             cwd=FOLDER.parent,
             check=False,

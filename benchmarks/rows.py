@@ -1,19 +1,23 @@
 """What a benchmark script reports: rows of name, measured, target, met.
 
-A script is a module of this folder with `if __name__ == "__main__": rows.publish(...)`.
-It runs alone as `python -m benchmarks.NAME`, or with all others by `make bench`.
+A script is a module of this folder with a function `rows()` that yields `Row`s or dicts of
+the same keys. It runs alone (`python -m benchmarks NAME`), or with all others (`make bench`).
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
-from collections.abc import Iterable
+import sys
+import textwrap
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # Where `python -m benchmarks` asks a script to leave its rows.
 ROWS_FILE = "ORTLAB_BENCH_ROWS"
+NAME_WIDTH, MEASURED_WIDTH, TARGET_WIDTH = 62, 34, 28
 
 
 class Row(NamedTuple):
@@ -25,16 +29,23 @@ class Row(NamedTuple):
     met: bool
 
 
-def publish(rows: Iterable[Row]) -> None:
+def publish(rows: Iterable[Row | Mapping[str, Any]]) -> None:
     """Print rows as they come, and leave them for the common table when asked to."""
     file = os.environ.get(ROWS_FILE)
-    for row in rows:
-        print(line(row), flush=True)
+    for given in rows:
+        row = Row(**given) if isinstance(given, Mapping) else given
+        print(line(*row[:3], "yes" if row.met else "NO"), flush=True)
         if file:
             with Path(file).open("a", encoding="utf-8") as out:
-                out.write(json.dumps(row) + "\n")
+                out.write(json.dumps([*row[:3], bool(row.met)]) + "\n")
 
 
-def line(row: Row) -> str:
-    """One row as text."""
-    return f"{row.name:<58} | {row.measured:<26} | {row.target:<26} | {'yes' if row.met else 'NO'}"
+def line(name: str, measured: str, target: str, met: str) -> str:
+    """One row of the table; a long name goes on below."""
+    first, *more = textwrap.wrap(name, NAME_WIDTH)
+    cells = f"{measured:<{MEASURED_WIDTH}} | {target:<{TARGET_WIDTH}} | {met}"
+    return "\n".join([f"{first:<{NAME_WIDTH}} | {cells}", *(f"  {text}" for text in more)])
+
+
+if __name__ == "__main__":
+    publish(importlib.import_module(f"benchmarks.{sys.argv[1]}").rows())
