@@ -247,7 +247,8 @@ def _percentiles(group: Grouped, count: int) -> tuple[Floats, Floats, Ints]:
 
 
 def _nearest_rank(quantile: float, counts: Ints) -> Ints:
-    return np.maximum(np.ceil(quantile * counts).astype(np.int64) - 1, 0)
+    rank: Ints = np.maximum(np.ceil(quantile * counts).astype(np.int64) - 1, 0)
+    return rank
 
 
 def _largest(key: Ints, values: Ints, count: int) -> Ints:
@@ -270,7 +271,8 @@ def _told(number: int) -> int | None:
 def _is_copy(events: Events, at: int) -> bool:
     operator: str = events.op_type.texts[events.op_type.codes[at]]
     if operator == UNKNOWN:
-        return events.name.texts[events.name.codes[at]].startswith("Memcpy")
+        name: str = events.name.texts[events.name.codes[at]]
+        return name.startswith("Memcpy")
     return operator in COPY_OPERATORS
 
 

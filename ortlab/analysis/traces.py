@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,8 @@ from ortlab.domain.trace import Profile, Run, SessionTimes
 
 __all__ = ["profile", "timeline"]
 
+# Session, Node, Kernel and Api; the worker lists what else it met after them.
+KNOWN_CATEGORIES = 4
 _LOADING = "model_loading"
 _INITIALIZATION = "session_initialization"
 
@@ -42,7 +45,6 @@ def profile(
     rows = run_rows(stored.nodes, table, nested)
     keep = table.steady() if steady else np.ones(len(stored.nodes), bool)
     group = grouped(stored.nodes, nested, run_of=table.run_of, keep=keep)
-    counted = [run for run in rows if not (steady and run.warmup)]
     nodes, providers = node_rows(group), provider_rows(group)
     overhead = _overhead(rows, twin_p50_us)
     evidence = Evidence(
@@ -58,15 +60,12 @@ def profile(
         steady_only=steady,
         overhead_ratio=overhead,
     )
-    known = set(stored.facts.categories[:4])
     return Profile(
         source=source,
-        ort_version=stored.facts.ort_version,
         runs=rows,
         node_event_count=len(group.events),
         node_time_us=int(group.events.duration.sum()),
         toplevel_us=int(group.events.duration[nested.top[keep]].sum()),
-        damaged_event_count=stored.facts.damaged_count,
         operators=operator_rows(group),
         providers=providers,
         nodes=nodes,
@@ -74,22 +73,33 @@ def profile(
         session=_session_times(stored.session),
         trust=trust(evidence),
         steady_only=steady,
-        counted_runs=len(counted),
+        counted_runs=sum(not (steady and run.warmup) for run in rows),
         twin_p50_us=twin_p50_us,
         overhead_ratio=overhead,
         async_providers=async_providers(providers),
-        truncated=_truncated(stored),
-        unknown_categories={
-            name: count for name, count in stored.facts.category_counts.items() if name not in known
-        },
         thread_count=evidence.thread_count,
-        device_event_count=stored.device_count,
-        device_time_us=stored.device_us,
-        fence_event_count=stored.facts.fence_count,
-        recovered_event_count=stored.facts.recovered_count,
         pool_run_us=_pool_time(group.events, "pool_run_us"),
         pool_wait_us=_pool_time(group.events, "pool_wait_us"),
+        **_file_fields(stored),
     )
+
+
+def _file_fields(stored: StoredTrace) -> dict[str, Any]:
+    """Fields of the profile that the whole file has, whichever runs are counted."""
+    facts = stored.facts
+    known = set(facts.categories[:KNOWN_CATEGORIES])
+    return {
+        "ort_version": facts.ort_version,
+        "damaged_event_count": facts.damaged_count,
+        "recovered_event_count": facts.recovered_count,
+        "fence_event_count": facts.fence_count,
+        "device_event_count": stored.device_count,
+        "device_time_us": stored.device_us,
+        "truncated": facts.truncated or facts.dropped_count is not None or facts.capped_count > 0,
+        "unknown_categories": {
+            name: count for name, count in facts.category_counts.items() if name not in known
+        },
+    }
 
 
 def _overhead(rows: tuple[Run, ...], twin_p50_us: float | None) -> float | None:
@@ -115,8 +125,3 @@ def _pool_time(events: Events, key: str) -> int | None:
     values = events.numbers[key]
     told = values >= 0
     return int(values[told].sum()) if told.any() else None
-
-
-def _truncated(stored: StoredTrace) -> bool:
-    facts = stored.facts
-    return facts.truncated or facts.dropped_count is not None or facts.capped_count > 0

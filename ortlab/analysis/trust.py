@@ -244,10 +244,11 @@ def _estimated_overhead(e: Evidence) -> Doubt | None:
     part = sum(run.node_count for run in steady) * PROFILER_US_PER_NODE / whole if whole else 0.0
     if part < 0.2:
         return None
+    size = f"about {share_text(part)} of a run" if part < 0.5 else "more than half of a run"
     return Doubt(
         "profiler_overhead_estimated",
         f"No unprofiled twin. At some {PROFILER_US_PER_NODE} µs per node the profiler itself may "
-        f"be about {share_text(min(part, 1.0))} of a run.",
+        f"be {size}.",
         "B" if part < 0.5 else "C",
     )
 

@@ -94,7 +94,8 @@ class Event(Struct, gc=False):
 _ARRAY = msgspec.json.Decoder(list[Event])
 _ONE = msgspec.json.Decoder(Event)
 _ANYTHING = msgspec.json.Decoder()
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""Everything that decoding hostile JSON can raise."""
 
 
 def event_array(block: bytes) -> list[Event] | None:
@@ -103,7 +104,7 @@ def event_array(block: bytes) -> list[Event] | None:
     body = body.removeprefix(b"[").removesuffix(b"]").strip(b" \t\r\n,")
     try:
         return _ARRAY.decode(b"[" + body + b"]")
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
 
 
@@ -185,7 +186,7 @@ def _decoded(body: bytes) -> Event | None:
     """The event, if this is valid JSON in valid UTF-8; odd argument types are left out."""
     try:
         return _ONE.decode(body)
-    except _UNREADABLE:
+    except UNREADABLE:
         return _lenient(body)
 
 
@@ -193,7 +194,7 @@ def _lenient(body: bytes) -> Event | None:
     """The event of an object with unexpected types in its arguments."""
     try:
         found = _ANYTHING.decode(body)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     if not isinstance(found, dict):
         return None
@@ -201,22 +202,24 @@ def _lenient(body: bytes) -> Event | None:
     known = _known(arguments) if isinstance(arguments, dict) else NO_ARGUMENTS
     try:
         event = msgspec.convert({**found, "args": None}, Event)
-    except _UNREADABLE:
+    except UNREADABLE:
         return None
     event.args = known
     return event
 
 
+_TEXTS = frozenset({"op_name", "provider", "parent_ort_event_name", "ep", "ov_node_type"})
+_SHAPES = frozenset({"input_type_shape", "output_type_shape"})
+
+
 def _known(arguments: dict[str, Any]) -> Arguments:
-    """The arguments whose types are as expected."""
+    """The arguments whose types are as expected; thread statistics are all or nothing."""
     known = Arguments()
-    for key in Arguments.__struct_fields__:
-        value = arguments.get(key)
-        if key.endswith("_type_shape"):
-            value = msgspec.Raw(msgspec.json.encode(value)) if value is not None else None
-        elif key == "thread_scheduling_stats" or not isinstance(value, str):
-            value = value if isinstance(value, int) and not key.startswith("op_") else None
-        if value is not None and key != "thread_scheduling_stats":
+    for key in arguments.keys() & set(Arguments.__struct_fields__) - {"thread_scheduling_stats"}:
+        value = arguments[key]
+        if key in _SHAPES:
+            setattr(known, key, msgspec.Raw(msgspec.json.encode(value)))
+        elif isinstance(value, str if key in _TEXTS else (str, int, float)):
             setattr(known, key, value)
     return known
 
@@ -253,5 +256,5 @@ def _recovered(body: bytes) -> Event | None:
 def _recovered_arguments(text: str) -> Arguments:
     try:
         return _ARGUMENTS.decode(text)
-    except _UNREADABLE:
+    except UNREADABLE:
         return Arguments(**dict(_TEXT_ARGUMENT.findall(text)))

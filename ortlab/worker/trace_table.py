@@ -17,6 +17,7 @@ from ortlab.domain.trace import TraceFacts
 from ortlab.worker.trace_events import (
     MAX_NAME_CHARACTERS,
     NO_ARGUMENTS,
+    UNREADABLE,
     Event,
     Scalar,
     ThreadStats,
@@ -193,6 +194,6 @@ def _shapes(raw: bytes) -> str | None:
         tensors = msgspec.json.decode(raw, type=list[dict[str, list[int]]])
         parts = [f"{t}[{','.join(map(str, dims))}]" for pair in tensors for t, dims in pair.items()]
         text = " ".join(parts)
-    except (msgspec.MsgspecError, RecursionError):
+    except UNREADABLE:
         text = raw.decode("utf-8", "replace")
     return _clipped(text, MAX_SHAPES_CHARACTERS) or None
