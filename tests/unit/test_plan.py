@@ -354,3 +354,13 @@ def test_the_command_line_is_quoted_for_a_shell() -> None:
 def test_more_configurations_take_longer() -> None:
     few, many = planned(), planned(levels=("disabled", "basic", "all"))
     assert 0 < estimate_s(few, MODEL) < estimate_s(many, MODEL)
+
+
+@given(st.text(alphabet='cpudatrnsoe:;=,{}[]"() 01_', max_size=40))
+def test_any_provider_text_is_understood_or_refused(text: str) -> None:
+    try:
+        found = provider_text.choices(text)
+    except RequestError as error:
+        assert error.message
+    else:
+        assert provider_text.choices(provider_text.text_of(found)) == found
