@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ortlab.ui import breakdown, placement_panel, profile_source
+from ortlab.ui import breakdown, frame, placement_panel, profile_source
 
 VIEWS = {
     "operators": "Operators",
@@ -18,15 +18,12 @@ if source is None:
     st.stop()
 
 with st.container(horizontal=True, vertical_alignment="center"):
-    view = st.segmented_control(
-        "View", list(VIEWS), default="operators", format_func=VIEWS.__getitem__, key="view",
-        required=True, label_visibility="collapsed", bind="query-params",
-    )  # fmt: skip
+    view = frame.view_switch(VIEWS)
     steady = st.toggle("Steady runs only", value=True, key="steady", bind="query-params",
                        help="Leaves warm-up runs out of every sum.")  # fmt: skip
 
 profile = source.profile(steady=steady)
-breakdown.heading(profile)
+breakdown.trust(profile)
 if view == "timeline":
     run = breakdown.pick_run(profile)
     if run is not None:
@@ -39,4 +36,4 @@ else:
         "icicle": breakdown.icicle,
         "nodes": breakdown.nodes,
         "runs": breakdown.runs,
-    }[view or "operators"](profile)
+    }[view](profile)

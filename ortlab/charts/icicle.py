@@ -75,7 +75,7 @@ class _Cells:
         return go.Icicle(
             ids=self.ids, labels=self.labels, parents=self.parents, values=self.values,
             branchvalues="total", hovertext=self.hover, hoverinfo="text", textinfo="label",
-            marker={"colors": self.colors, "line": {"width": 1}}, sort=True,
+            marker={"colors": self.colors, "line": {"width": 1.5, "color": "#FFFFFF"}}, sort=True,
             tiling={"orientation": "v"}, pathbar={"visible": True, "thickness": 22},
             textfont={"color": [theme.text_on(c) for c in self.colors]},
         )  # fmt: skip

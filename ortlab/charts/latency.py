@@ -52,10 +52,10 @@ def value_text(
     """`12.4 ms ±1.1 % 1.77×`: what stands beside a bar, in the unit of the whole column."""
     text = _number(row, metric, unit)
     if row.id == study.baseline:
-        return text + "  baseline"
+        return text + " · baseline"
     if row.vs_baseline is None:
         return text
-    return f"{text}  {units.speedup(row.vs_baseline.ratio)}"
+    return f"{text} · {units.speedup(row.vs_baseline.ratio)}"
 
 
 def _number(row: ConfigurationResult, metric: str, unit: tuple[float, str]) -> str:
@@ -160,6 +160,6 @@ def _write_value(figure: go.Figure, row: ConfigurationResult, *, at: int, text: 
     doubt = row.warnings or not row.steady
     figure.add_annotation(
         x=1.0, xref="paper", xanchor="left", xshift=10, y=at, yref="y", showarrow=False,
-        text=theme.plain(text) + ("  ⚠" if doubt else ""), align="left",
+        font={"size": 13}, text=theme.plain(text) + (" ⚠" if doubt else ""), align="left",
         hovertext=theme.plain("; ".join(n.message for n in row.warnings), limit=300) or None,
     )  # fmt: skip

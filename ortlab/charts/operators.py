@@ -26,9 +26,9 @@ def bars(profile: Profile, *, limit: int = LIMIT) -> go.Figure:
     ]
     figure = theme.figure(
         traces, height=_ROW_PX * len(shown) + 110, barmode="stack", bargap=0.3,
-        **theme.legend_above(),
+        **theme.legend_above(len(traces)),
     )  # fmt: skip
-    figure.update_layout(margin={"l": 8, "r": 78, "t": 48, "b": 48})
+    figure.update_layout(margin={"r": 78, "b": 48})
     figure.update_xaxes(title=f"self time per run, {unit}", rangemode="tozero", zeroline=False)
     figure.update_yaxes(
         categoryorder="array", categoryarray=[names[_key(r)] for r in reversed(shown)],

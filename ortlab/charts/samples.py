@@ -30,7 +30,7 @@ def distribution(samples_us: Mapping[str, Sequence[float]]) -> go.Figure:
         _outline(name, values, low=low, step=step, divisor=divisor, color=_LINE_COLORS[i % 6])
         for i, (name, values) in enumerate(found.items())
     ]
-    figure = theme.figure(traces, height=320, **theme.legend_above())
+    figure = theme.figure(traces, height=320, **theme.legend_above(len(traces)))
     figure.update_xaxes(title=f"latency, {unit}", zeroline=False)
     return figure.update_yaxes(title="share of runs", tickformat=".0%", rangemode="tozero")
 
@@ -53,7 +53,7 @@ def over_time(samples_us: Mapping[str, Sequence[float]]) -> go.Figure:
                 hovertemplate=f"run %{{x}}: %{{y:.4~g}} {unit}<extra></extra>",
             )
         )  # fmt: skip
-    figure = theme.figure(traces, height=320, **theme.legend_above())
+    figure = theme.figure(traces, height=320, **theme.legend_above(len(traces)))
     figure.update_xaxes(title="run, in order", zeroline=False)
     return figure.update_yaxes(title=f"latency, {unit}", rangemode="tozero")
 
@@ -76,7 +76,7 @@ def runs(profile: Profile) -> go.Figure:
                     hoverinfo="text",
                 )
             )  # fmt: skip
-    figure = theme.figure(traces, height=280, bargap=0.25, **theme.legend_above())
+    figure = theme.figure(traces, height=280, bargap=0.25, **theme.legend_above(len(traces)))
     figure.update_xaxes(title="run", showgrid=False)
     return figure.update_yaxes(title=f"duration, {unit}", rangemode="tozero")
 

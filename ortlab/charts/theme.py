@@ -96,14 +96,19 @@ def figure(traces: Sequence[Any], *, height: int, **layout: Any) -> go.Figure:
         margin={"l": 8, "r": 8, "t": 24, "b": 40},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
+        font={"size": 13},
         hoverlabel={"align": "left"},
         showlegend=False,
     )
+    made.update_xaxes(tickfont={"size": 12}, title_font={"size": 13})
+    made.update_yaxes(tickfont={"size": 13}, title_font={"size": 13})
     return made.update_layout(**layout)
 
 
-def legend_above() -> dict[str, Any]:
-    """Layout entries that put a legend over the plot without touching it."""
+def legend_above(entries: int) -> dict[str, Any]:
+    """Layout entries that put a legend over the plot without touching it; none for one entry."""
+    if entries < 2:
+        return {"margin": {"l": 8, "r": 8, "t": 12, "b": 40}}
     return {
         "showlegend": True,
         "legend": {"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "title": None},

@@ -29,7 +29,8 @@ def timeline(events: Sequence[TraceEvent], *, title: str = "") -> go.Figure:
     ]
     figure = theme.figure(
         traces, height=max(220, _LANE_PX * len(lanes) + 130), barmode="overlay", bargap=0.18,
-        **theme.legend_above(),
+        uniformtext={"minsize": 11, "mode": "hide"},
+        **theme.legend_above(len(traces)),
     )  # fmt: skip
     figure.update_xaxes(title=f"time in this run, {unit}", rangemode="tozero", zeroline=False)
     figure.update_yaxes(
@@ -78,5 +79,10 @@ def _trace(
             for e in own
         ],
         hoverinfo="text",
+        text=[theme.plain(e.op_type, limit=24) for e in own],
+        textposition="inside",
+        insidetextanchor="middle",
+        textangle=0,
+        textfont={"color": theme.text_on(theme.color(provider))},
         marker={"color": theme.color(provider), "line": {"width": 0.5, "color": "#FFFFFF"}},
     )

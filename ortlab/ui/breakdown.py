@@ -65,10 +65,8 @@ _EVENTS = (
 _GRADES = {"A": "green", "B": "green", "C": "orange", "D": "orange", "E": "red", "F": "red"}
 
 
-def heading(profile: Profile) -> None:
-    """Title, grade with its reasons, and what the profiler itself cost."""
-    st.title("Where the time goes", anchor=False)
-    st.text(words.plain(profile.source, limit=200))
+def trust(profile: Profile) -> None:
+    """The grade with its reasons, and what the profiler itself cost."""
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         grade = profile.trust.grade
         st.badge(f"Trust {grade}", icon=":material/verified:",
@@ -96,7 +94,7 @@ def _facts(profile: Profile) -> str:
     if profile.twin_p50_us is not None:
         twin = f"{units.time(profile.twin_p50_us)} per run without the profiler"
         if profile.overhead_ratio is not None:
-            twin += f", {units.significant(profile.overhead_ratio, 3)}× that with it"
+            twin += f", {units.significant(profile.overhead_ratio, 3)}× as long with it"
         parts.append(twin)
     if profile.session.init_us is not None:
         parts.append(f"session opened in {units.time(profile.session.init_us)}")
@@ -143,7 +141,8 @@ def runs(profile: Profile) -> None:
          "node_count": r.node_count, "start_us": r.start_us}
         for r in profile.runs
     ]  # fmt: skip
-    table_view.show(rows, _RUNS, key="runs-table", alt="Every profiled run", name="runs")
+    table_view.show(rows, _RUNS, key="runs-table", alt="Every profiled run", name="runs",
+                    search=False)  # fmt: skip
 
 
 def pick_run(profile: Profile) -> int | None:

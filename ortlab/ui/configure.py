@@ -18,6 +18,7 @@ EFFORTS = {
     "Normal": (StopRule(), "Until every comparison is within 1 %, at most 4 s a setting."),
     "Thorough": (StopRule(seconds=60.0), "60 s of measuring, all settings together."),
 }
+LEVELS_FIRST = ("all", "disabled")
 # Only matrix products are quantized; without any, int8 would measure the same model twice.
 _QUANTIZED_OPS = ("MatMul", "Gemm")
 
@@ -29,7 +30,7 @@ def form(model: ModelInfo, found: MachineReport) -> Ask:
     with left:
         picked_levels = st.pills(
             "Optimization", [lv.id for lv in levels.LEVELS], selection_mode="multi",
-            default=["all", "disabled"], format_func=lambda i: levels.BY_ID[i].title,
+            default=list(LEVELS_FIRST), format_func=lambda i: levels.BY_ID[i].title,
             key="levels", help=_explained([(lv.title, lv.about) for lv in levels.LEVELS]),
         )  # fmt: skip
     with right:
@@ -52,9 +53,21 @@ def form(model: ModelInfo, found: MachineReport) -> Ask:
                 variants=_in_order(picked_variants, variants.BY_ID),
                 dims=dims,
                 stop=EFFORTS[effort or "Normal"][0],
-                profile=True,
             ),
         )
+
+
+def defaults(model: ModelInfo, found: MachineReport) -> Ask:
+    """What the untouched form asks."""
+    names = [s.name for s in machine_panel.usable(found)]
+    return Ask(
+        providers=tuple(p.short for p in providers.PROVIDERS if p.name in names),
+        levels=LEVELS_FIRST,
+        variants=tuple(_default_variants(model)),
+        dims={name: model.dim_hints.get(name, 1) for name in model.symbolic_dims},
+        profile=True,
+        from_page=True,
+    )
 
 
 def _providers(states: list[ProviderState]) -> list[str]:
@@ -110,12 +123,14 @@ def _dims(model: ModelInfo) -> dict[str, int]:
 
 
 def _advanced(found: MachineReport, ask: Ask) -> Ask:
-    usable = found.machine.cpu.usable_cores
+    from ortlab.measure.plan import usable_threads
+
+    cores, best = found.machine.cpu.usable_cores, usable_threads(found)
     left, right = st.columns(2)
     with left:
         threads = st.multiselect(
-            "Threads of one operator", [0, *range(1, usable + 1)], default=[0], key="threads",
-            format_func=lambda n: f"all that are usable here ({usable})" if n == 0 else str(n),
+            "Threads of one operator", [0, *range(1, cores + 1)], default=[0], key="threads",
+            format_func=lambda n: f"what suits this machine ({best})" if n == 0 else str(n),
             help="Several make a grid.",
         )  # fmt: skip
         order = st.multiselect(
@@ -126,7 +141,7 @@ def _advanced(found: MachineReport, ask: Ask) -> Ask:
         )  # fmt: skip
         mode = st.segmented_control("Execution mode", ["sequential", "parallel"], key="mode",
                                     default="sequential", required=True)  # fmt: skip
-        inter = st.number_input("Threads between operators", 1, max(1, usable), 1, key="inter",
+        inter = st.number_input("Threads between operators", 1, max(1, cores), 1, key="inter",
                                 help="Matters in parallel mode only.")  # fmt: skip
         seed = st.number_input("Seed of the generated inputs", 0, key="seed")
     with right:
@@ -141,7 +156,7 @@ def _advanced(found: MachineReport, ask: Ask) -> Ask:
         providers=tuple(asked), levels=ask.levels, variants=ask.variants, dims=ask.dims,
         stop=ask.stop, threads=tuple(threads) or (0,), inter_op_threads=int(inter),
         execution_mode=mode or "sequential", seed=int(seed), session_config=entries,
-        input_npz=npz, **switches,
+        input_npz=npz, from_page=True, **switches,
     )  # fmt: skip
 
 

@@ -43,15 +43,22 @@ def _card(study: Study, finding: Finding, key: str) -> None:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.badge(finding.severity, icon=icon, color=color)  # type: ignore[arg-type]
             st.markdown(f"**{words.safe(finding.title)}**", width="content")
-        st.markdown(words.safe(finding.evidence, limit=900))
-        st.markdown(f":material/build: {words.safe(finding.fix, limit=900)}")
-        about = [row.label] if row else []
-        st.caption(words.safe(" · ".join([*about, finding.source, *finding.upstream]), limit=400))
+        st.markdown(words.safe_with_code(finding.evidence))
+        st.markdown(f":material/build: {words.safe_with_code(finding.fix)}")
+        about = [words.safe(row.label)] if row else []
+        met = [f"[{words.safe(_issue_name(u))}]({u})" for u in finding.upstream]
+        st.caption(" · ".join([*about, words.safe(finding.source), *met]))
         with st.container(horizontal=True, vertical_alignment="center"):
             _try(study, finding, key)
             _evidence(study, finding, key)
         if finding.trial is not None:
             _trial(finding.trial)
+
+
+def _issue_name(address: str) -> str:
+    """`microsoft/onnxruntime 23864` for the address of an issue; addresses come from our table."""
+    parts = address.removeprefix("https://github.com/").split("/")
+    return f"{parts[0]}/{parts[1]} {parts[-1]}" if len(parts) >= 4 else address
 
 
 def _try(study: Study, finding: Finding, key: str) -> None:
@@ -71,7 +78,7 @@ def _evidence(study: Study, finding: Finding, key: str) -> None:
         if st.button("Show me", key=f"{key}-show", icon=":material/visibility:", type="tertiary"):
             frame.go("profile", run=study.id, cfg=finding.configuration_id,
                      view=view or "operators")  # fmt: skip
-    elif page == "machine" and st.button("Machine", key=f"{key}-show", type="tertiary",
+    elif page == "machine" and st.button("Machine page", key=f"{key}-show", type="tertiary",
                                          icon=":material/visibility:"):  # fmt: skip
         frame.go("machine")
 

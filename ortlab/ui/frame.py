@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,27 @@ def attempt(action: Callable[[], Any]) -> Any:
         return action()
     except OrtlabError as error:
         show_error(error)
+        return None
+
+
+def view_switch(views: Mapping[str, str], *, key: str = "view") -> str:
+    """The chosen view, kept in the address under its id, so that every view has a link."""
+    asked = st.query_params.get(key)
+    first = asked if asked in views else next(iter(views))
+    chosen = st.segmented_control(
+        "View", list(views), default=first, format_func=views.__getitem__, key=f"{key}-switch",
+        required=True, label_visibility="collapsed",
+    )  # fmt: skip
+    if chosen and chosen != asked:
+        st.query_params[key] = chosen
+    return chosen or first
+
+
+def quietly(action: Callable[[], Any]) -> Any:
+    """What `action` returns, or None where only a nicety is lost by its error."""
+    try:
+        return action()
+    except OrtlabError:
         return None
 
 

@@ -14,7 +14,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from ortlab.domain import units
 from ortlab.errors import OrtlabError, as_dict, from_dict
-from ortlab.ui import frame, words
+from ortlab.ui import frame, machine_panel, words
 from ortlab.ui.door import lab
 
 _COPY_BYTES = 1 << 20
@@ -63,7 +63,7 @@ def _follow(give: Callable[[], tuple[str, dict[str, str]]]) -> None:
 
 def path_field() -> None:
     """A path on this machine, for what is too large to send through a browser."""
-    with st.popover("Use a path on this machine", icon=":material/folder_open:", type="tertiary"):
+    with st.popover("Open a path", icon=":material/folder_open:"):
         with st.form("by-path", border=False):
             text = st.text_input("Path of a .onnx, .zip or profile .json", key="path")
             sent = st.form_submit_button("Open", type="primary")
@@ -73,8 +73,8 @@ def path_field() -> None:
         _follow(lambda: _open({path.name: path}, by_path=True))
 
 
-def sample_buttons(*, primary_note: str = "") -> None:
-    """*Try the sample model* and the other samples in a menu."""
+def sample_buttons() -> None:
+    """*Try the sample model*, the other samples, a foreign profile, a path; says what waits."""
     samples = sorted(lab().samples(), key=lambda s: s.name != SAMPLE_FIRST)
     if not samples:
         st.caption("No sample models are installed here.")
@@ -90,7 +90,28 @@ def sample_buttons(*, primary_note: str = "") -> None:
     if chosen:
         _open_sample(next(s for s in samples if s.name == chosen))
     first = samples[0]
-    st.caption(f"{words.safe(first.about)} {units.size(first.bytes)}{primary_note}")
+    st.caption(f"The sample: {words.safe(first.about)} {units.size(first.bytes)}"
+               f"{_sample_time(first.path)}.")  # fmt: skip
+
+
+def _sample_time(path: str) -> str:
+    """`, about 30 s to measure`, once the machine is known; empty before."""
+    found = machine_panel.known()
+    if found is None:
+        return ""
+    seconds = frame.quietly(lambda: _sample_seconds(path, found.machine.id))
+    return f", about {units.duration(seconds)} to measure" if seconds else ""
+
+
+@st.cache_data(max_entries=4, show_spinner=False)
+def _sample_seconds(path: str, machine_id: str) -> float:
+    """Time for the form's own defaults on this machine; nothing is added to the store."""
+    from ortlab.measure import plan
+    from ortlab.ui import configure
+
+    model, found = lab().inspect(path), machine_panel.report()
+    spec = plan.plan(configure.defaults(model, found), model, found)
+    return plan.estimate_s(spec, model)
 
 
 def trace_button() -> None:

@@ -59,6 +59,12 @@ def report() -> MachineReport:
             waiting.caption("Looking at this machine: opening a session with every provider …")
 
 
+def known() -> MachineReport | None:
+    """The report if it is there already; None, without waiting, if not."""
+    future = _looking(str(lab().settings.home))
+    return future.result() if future.done() and future.exception() is None else None
+
+
 def forget() -> None:
     """Drop the kept report, so that the next look is a fresh one."""
     _looking.cache_clear()

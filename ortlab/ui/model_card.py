@@ -82,7 +82,7 @@ def blocking(model: ModelInfo) -> bool:
 
 def _problem(model: ModelInfo, problem: Problem, index: int) -> None:
     if problem.severity != "error":
-        st.caption(f":material/help: {words.safe(problem.message)} {words.safe(problem.hint or '')}")
+        # The form right below asks for it by name.
         return
     text = f"**{words.safe(problem.message)}**"
     if problem.hint:

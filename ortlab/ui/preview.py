@@ -8,7 +8,7 @@ from ortlab.domain import units
 from ortlab.domain.ask import Ask
 from ortlab.domain.model import ModelInfo
 from ortlab.domain.study import StudySpec
-from ortlab.ui import frame, table_view
+from ortlab.ui import frame, table_view, words
 from ortlab.ui.door import lab
 from ortlab.ui.table_view import Column
 
@@ -35,6 +35,8 @@ def show(model: ModelInfo, ask: Ask) -> None:
                           shortcut="Ctrl+Enter")  # fmt: skip
         st.markdown(f"**{count} setting{'s' * (count != 1)}**, about "
                     f"{units.duration(lab().estimate_s(spec))}", width="content")  # fmt: skip
+    for note in spec.notes:
+        st.caption(f":material/info: {words.safe(note)}")
     st.code(_command(model, ask), language="bash", wrap_lines=True)
     with st.expander(f"The {count} settings" if count != 1 else "The setting",
                      icon=":material/list:"):  # fmt: skip
@@ -57,7 +59,7 @@ def _settings(spec: StudySpec) -> None:
     rows = [
         {
             "number": i + 1,
-            "label": label_of(c),
+            "label": label_of(c, spec.configurations),
             "role": "baseline" if i == spec.baseline else None,
             "id": c.id,
         }

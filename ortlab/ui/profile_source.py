@@ -43,6 +43,8 @@ def pick() -> Source | None:
     """The source in the address, with a setting picker for a study; None shows what to do."""
     trace, run = st.query_params.get("trace"), st.query_params.get("run")
     if trace:
+        st.title("Where the time goes", anchor=False)
+        st.text(words.plain(lab().trace(trace).record.source, limit=200))
         return Source(run=None, row=None, trace=trace)
     if not run:
         _nothing()
@@ -52,6 +54,8 @@ def pick() -> Source | None:
     if not with_profile:
         _no_profile(study)
         return None
+    st.title("Where the time goes", anchor=False)
+    st.text(words.plain(study.title or study.model_name))
     ids = [row.id for row in with_profile]
     labels = {row.id: row.label for row in with_profile}
     asked = st.query_params.get("cfg")

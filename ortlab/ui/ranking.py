@@ -16,6 +16,12 @@ from ortlab.ui.table_view import Column
 
 ERROR_LIMITS = {"identical": 0.0, "0.01 %": 1e-4, "0.1 %": 1e-3, "1 %": 1e-2, "5 %": 5e-2}
 
+ERROR_LIMIT_FIRST = "0.1 %"
+_ERROR_HELP = (
+    "Largest difference from the baseline's outputs on the same inputs, against their largest "
+    "value. The limit is chosen below."
+)
+
 COLUMNS = (
     Column("label", "Setting"),
     Column("p50_us", "p50", "time", "Half of the runs took at most this."),
@@ -43,7 +49,7 @@ COLUMNS = (
 def heading(study: Study) -> None:
     """Title, verdict and what all settings share."""
     st.title(words.safe(study.title or study.model_name, limit=100), anchor=False)
-    st.markdown(words.verdict(study))
+    st.markdown(f"#### {words.verdict(study)}")
     when = words.ago(study.finished_at or study.started_at)
     shared = shared_part(study.configurations)
     parts = [f"measured {when}", shared and f"all with {shared}"]
@@ -57,10 +63,11 @@ def cards(study: Study, placement: Placement | None) -> None:
     if not measured:
         return
     best = words.row_by_id(study, study.best) or min(measured, key=p50)
-    with st.grid(4, min_column_width=230, row_height=190):
-        _card("Fastest", units.time(p50(best)), best.label, _gain(best, study))
-        _within_error(study, measured)
-        _fallback(best, placement)
+    names = short_labels(study.configurations)
+    with st.grid(4, min_column_width=230, row_height=186):
+        _card("Fastest", units.time(p50(best)), names[best.id], _gain(best, study))
+        _within_error(study, measured, names)
+        _fallback(names[best.id], placement)
         _quality(study, measured)
 
 
@@ -72,7 +79,7 @@ def p50(row: ConfigurationResult) -> float:
 def _card(title: str, value: str, name: str, *badges: tuple[str, str] | None, help: str = "") -> None:
     with st.container(border=True, height="stretch", gap="xsmall"):
         st.markdown(title, help=help or None)
-        st.markdown(f"### {value}")
+        st.markdown(f"## {value}")
         st.caption(words.safe(name, limit=80))
         with st.container(horizontal=True, gap="xsmall"):
             for badge in badges:
@@ -93,27 +100,26 @@ def _gain(row: ConfigurationResult, study: Study) -> tuple[str, str] | None:
     return found.verdict, "gray"
 
 
-def _within_error(study: Study, measured: Sequence[ConfigurationResult]) -> None:
+def _within_error(
+    study: Study, measured: Sequence[ConfigurationResult], names: dict[str, str]
+) -> None:
     """The fastest whose outputs stay close to the baseline's."""
-    limit = st.session_state.get("error-limit") or "0.1 %"
-    close = [row for row in measured if _error_of(row, study) is not None
-             and (_error_of(row, study) or 0.0) <= ERROR_LIMITS[limit]]  # fmt: skip
-    with st.container(border=True, height="stretch", gap="xsmall"):
-        with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
-            st.markdown("Fastest with error up to", width="content")
-            st.selectbox("Error limit", list(ERROR_LIMITS), index=2, key="error-limit", width=120,
-                         label_visibility="collapsed")  # fmt: skip
-        if not close:
-            st.markdown(f"### {units.MISSING}")
-            st.caption("No setting stays within this limit, or outputs were not compared.")
-            return
-        row = min(close, key=p50)
-        st.markdown(f"### {units.time(p50(row))}")
-        st.caption(words.safe(row.label, limit=80))
-        st.badge(f"error {units.error(_error_of(row, study))}", color="gray")
+    limit = st.session_state.get("error-limit") or ERROR_LIMIT_FIRST
+    close = [row for row in measured if (error_of(row, study) or 0.0) <= ERROR_LIMITS[limit]
+             and error_of(row, study) is not None]  # fmt: skip
+    title = "Fastest, identical outputs" if limit == "identical" else f"Fastest, error ≤ {limit}"
+    if not close:
+        _card(title, units.MISSING, "No setting stays within this limit, or outputs could not be "
+              "compared.", help=_ERROR_HELP)  # fmt: skip
+        return
+    row = min(close, key=p50)
+    seen = f"error {units.error(error_of(row, study))}"
+    _card(title, units.time(p50(row)), names[row.id], (seen, "gray"), help=_ERROR_HELP)
 
 
-def _error_of(row: ConfigurationResult, study: Study) -> float | None:
+def error_of(row: ConfigurationResult, study: Study) -> float | None:
+    if row.latency is None:
+        return None
     if row.id == study.baseline:
         return 0.0
     if row.accuracy is None:
@@ -121,14 +127,14 @@ def _error_of(row: ConfigurationResult, study: Study) -> float | None:
     return 0.0 if row.accuracy.identical else row.accuracy.max_rel_error
 
 
-def _fallback(best: ConfigurationResult, placement: Placement | None) -> None:
+def _fallback(name: str, placement: Placement | None) -> None:
     title = "Nodes that fell back"
     if placement is None:
         _card(title, units.MISSING, "No profile of the fastest setting was recorded.")
         return
     count, total = len(placement.fallback), len(placement.nodes)
     costs = [f.cost_us for f in placement.fallback if f.cost_us is not None]
-    name = f"of {units.count(total)} nodes of {best.label}"
+    name = f"of {units.count(total)} nodes, {name}"
     if not count:
         _card(title, "none", name, ("all where asked", "blue"))
         return
@@ -141,14 +147,14 @@ def _quality(study: Study, measured: Sequence[ConfigurationResult]) -> None:
     doubts = sum(bool(row.warnings) for row in measured)
     value = f"{steady} of {len(measured)} steady"
     spread = max((_relative_half(row) for row in measured), default=0.0)
-    name = f"p50 within ±{units.significant(spread * 100, 2)}{units.THIN}% at worst"
+    name = f"p50 within ±{units.significant(spread * 100, 2)}{units.THIN}%"
     aa = study.aa
     control = None
     if aa is not None:
         low, high = aa.ci95
         quiet = low <= 1 <= high
         control = (f"A/A {units.speedup(aa.ratio)}", "blue" if quiet else "orange")
-        name += f"; itself against itself {units.speedup(low)} to {units.speedup(high)}"
+        name += f"; A/A {units.speedup(low)} to {units.speedup(high)}"
     _card("Measurement", value, name, control,
           (f"{doubts} with doubts", "orange") if doubts else None,
           help="A/A is the baseline measured twice as if it were two settings. Its ratio should "
@@ -163,13 +169,24 @@ def _relative_half(row: ConfigurationResult) -> float:
 
 
 def bars(study: Study) -> None:
-    """The ranking with a switch between figures."""
+    """The ranking with a switch between figures; nothing while no row has figures."""
     from ortlab.charts import latency, theme
 
-    metric = st.segmented_control(
-        "Figure", list(latency.METRICS), default="p50", key="metric", required=True,
-        label_visibility="collapsed", bind="query-params",
-    )  # fmt: skip
+    if not any(row.latency for row in study.configurations):
+        return
+
+    with st.container(horizontal=True, horizontal_alignment="distribute",
+                      vertical_alignment="center"):  # fmt: skip
+        metric = st.segmented_control(
+            "Figure", list(latency.METRICS), default="p50", key="metric", required=True,
+            label_visibility="collapsed", bind="query-params",
+        )  # fmt: skip
+        with st.container(horizontal=True, vertical_alignment="center", gap="small",
+                          width="content"):  # fmt: skip
+            st.caption("Error limit", width="content")
+            st.selectbox("Error limit", list(ERROR_LIMITS), key="error-limit", width=120,
+                         index=list(ERROR_LIMITS).index(ERROR_LIMIT_FIRST),
+                         label_visibility="collapsed", help=_ERROR_HELP)  # fmt: skip
     st.plotly_chart(latency.bars(study, metric=metric or "p50"), key="ranking",
                     config=theme.CONFIG,
                     alt="Latency of every setting; the table below holds the same")  # fmt: skip
@@ -197,11 +214,11 @@ def _record(row: ConfigurationResult, name: str, study: Study) -> dict[str, Any]
         "p50_us": latency and latency.p50_us,
         "half_us": latency and (latency.ci95_us[1] - latency.ci95_us[0]) / 2,
         "ratio": 1.0 if latency and row.id == study.baseline else found and found.ratio,
-        "verdict": "baseline" if row.id == study.baseline else found and found.verdict,
+        "verdict": "baseline" if row.id == study.baseline else (found and found.verdict),
         "throughput_per_s": row.throughput_per_s,
         "p95_us": latency and latency.p95_us,
         "p99_us": latency and latency.p99_us,
-        "max_rel_error": _error_of(row, study),
+        "max_rel_error": error_of(row, study),
         "peak_memory_bytes": row.peak_memory_bytes,
         "session_init_us": row.session_init_us,
         "first_run_us": row.first_run_us,

@@ -26,11 +26,13 @@ def show(study: Study) -> None:
     """Title, live progress by configuration, cancel, and that the page may be closed."""
     from ortlab.measure.rows import label_of
 
-    left, right = st.columns([8, 1], vertical_alignment="center")
-    left.title(words.safe(study.title or study.model_name, limit=100), anchor=False)
-    if right.button("Cancel", icon=":material/cancel:", key="cancel"):
-        frame.attempt(lambda: lab().cancel(study.id))
-    names = {c.id: label_of(c) for c in study.spec.configurations}
+    with st.container(horizontal=True, horizontal_alignment="distribute",
+                      vertical_alignment="center"):  # fmt: skip
+        st.title(words.safe(study.title or study.model_name, limit=100), anchor=False,
+                 width="content")  # fmt: skip
+        if st.button("Cancel", icon=":material/cancel:", key="cancel"):
+            frame.attempt(lambda: lab().cancel(study.id))
+    names = {c.id: label_of(c, study.spec.configurations) for c in study.spec.configurations}
     names |= {k: v for k, v in short_labels(study.configurations).items() if not names.get(k)}
     done = sum(bool(row.latency or row.error) for row in study.configurations)
     with st.container(border=True):

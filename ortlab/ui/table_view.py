@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 import streamlit as st
 
 from ortlab.domain import units
+from ortlab.ui import words
 
 Kind = Literal["text", "time", "bytes", "share", "ratio", "count", "rate", "number", "check"]
 Row = Mapping[str, Any]
@@ -38,9 +39,11 @@ def show(
     select: Literal["multi-row", "single-row"] | None = None,
     height: int | Literal["auto"] = "auto",
     name: str = "table",
+    search: bool = True,
 ) -> list[int]:
     """Draw the table; the numbers of the selected rows come back, in the order of `rows`."""
-    shown = _searched(rows, columns, key=key) if len(rows) >= _SEARCH_FROM else list(range(len(rows)))
+    searchable = search and len(rows) >= _SEARCH_FROM
+    shown = _searched(rows, columns, key=key) if searchable else list(range(len(rows)))
     if not shown:
         st.caption(f"0 of {len(rows)} rows match.")
         st.button("Clear search", key=f"{key}-clear", on_click=_clear, args=(f"{key}-search",))
@@ -52,7 +55,7 @@ def show(
         more |= {"on_select": "rerun", "selection_mode": select}
     event = st.dataframe(
         _frame(found, columns), column_config=_config(found, columns), hide_index=True, alt=alt,
-        key=key, **more,
+        key=key, placeholder=units.MISSING, **more,
     )  # fmt: skip
     st.download_button(
         "CSV", data=lambda: to_csv(rows, columns), file_name=f"{name}.csv", mime="text/csv",
@@ -102,7 +105,9 @@ def _frame(rows: Sequence[Row], columns: Sequence[Column]) -> Any:
 
 def _shown(value: Any, column: Column, rows: Sequence[Row]) -> Any:
     """A cell in the column's unit, rounded to what can be read."""
-    if value is None or column.kind in ("text", "check"):
+    if column.kind == "text":
+        return units.MISSING if value in (None, "") else words.plain(str(value), limit=600)
+    if value is None or column.kind == "check":
         return value
     if column.kind == "count":
         return int(value)
@@ -143,7 +148,7 @@ def _number_config(rows: Sequence[Row], column: Column) -> Any:
         return st.column_config.ProgressColumn(
             title, help=column.help, min_value=0, max_value=100, format="%.1f"
         )
-    form = {"ratio": "%.3g×", "count": "localized"}.get(column.kind)
+    form = {"ratio": "%.3g×", "count": "localized", "number": "%.2g"}.get(column.kind)
     return st.column_config.NumberColumn(title, help=column.help, format=form)
 
 

@@ -15,16 +15,25 @@ from ortlab.domain.study import Comparison, ConfigurationResult, Study
 
 # Every ASCII punctuation mark may be escaped in Markdown, so every one is.
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
+# Markdown makes links of bare addresses even when they are escaped; a mark of no width stops it.
+_LINK = re.compile(r"://|\bwww\.", re.IGNORECASE)
+_CODE = re.compile(r"`([^`]+)`")
 # Bidirectional overrides and zero-width marks can make one name look like another.
 _INVISIBLE = re.compile("[\u0000-\u0008\u000b-\u001f\u007f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 
 
 def safe(text: str, *, limit: int = 300) -> str:
     """Foreign text that Markdown shows as it is: no links, pictures, colours or formulas."""
-    flat = " ".join(_INVISIBLE.sub("", text).split())
-    if len(flat) > limit:
-        flat = flat[: limit - 1] + "…"
-    return _PUNCTUATION.sub(r"\\\1", flat)
+    return _PUNCTUATION.sub(r"\\\1", _LINK.sub(_unlinked, plain(text, limit=limit)))
+
+
+def safe_with_code(text: str, *, limit: int = 900) -> str:
+    """Like `safe`, but what stands between backticks is shown as code, which reads no markup."""
+    parts = _CODE.split(plain(text, limit=limit))
+    return "".join(
+        f"`{part}`" if i % 2 else safe(part, limit=limit) if part.strip() else part
+        for i, part in enumerate(parts)
+    )
 
 
 def verdict(study: Study) -> str:
@@ -117,6 +126,10 @@ def ago(when: str | None, *, now: datetime | None = None) -> str:
             return f"{max(0, round(seconds / size))}{units.THIN}{name} ago"
     days = round(seconds / 86_400)
     return f"{days} days ago" if days <= 7 else then.strftime("%Y-%m-%d")
+
+
+def _unlinked(found: re.Match[str]) -> str:
+    return found[0][:-1] + "\u2060" + found[0][-1]
 
 
 def _name(row: ConfigurationResult) -> str:
