@@ -50,6 +50,9 @@ class StudySpec(Struct, frozen=True, kw_only=True):
     """The diagnosis this study tests, when it was started by a *Try it* button."""
     notes: tuple[str, ...] = ()
     """How the question was made exact: what `auto` chose, what will have no effect."""
+    assumed_dims: tuple[str, ...] = ()
+    """Dimensions nobody gave: their sizes are the model's hints and may still be adjusted
+    when ONNX Runtime refuses them."""
 
 
 class Failure(Struct, frozen=True, kw_only=True):

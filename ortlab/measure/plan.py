@@ -76,6 +76,7 @@ def plan(ask: Ask, model: ModelInfo, machine: MachineReport) -> StudySpec:
         title=ask.title,
         tried_finding=ask.tried_finding,
         notes=_notes(ask, configurations, machine),
+        assumed_dims=_assumed(ask, model, configurations),
     )
     refused = unusable(spec, machine)
     if len(refused) == len(configurations):
@@ -263,6 +264,20 @@ def _check_variant(configuration: Configuration, model: ModelInfo) -> None:
             f"dynamic-int8 changes nothing in {model.name}: it has neither MatMul nor Gemm.",
             hint="Leave dynamic-int8 out.",
         )
+
+
+def _assumed(
+    ask: Ask, model: ModelInfo, configurations: tuple[Configuration, ...]
+) -> tuple[str, ...]:
+    """Dimensions that were not asked for and have the model's hint everywhere."""
+    asked = set(ask.dims)
+    if ask.batch is not None:
+        asked |= set(dimensions.batch_names(model, ask.batch))
+    return tuple(
+        name
+        for name, hint in model.dim_hints.items()
+        if name not in asked and all(c.dims.get(name) == hint for c in configurations)
+    )
 
 
 def _refuse_broken(model: ModelInfo) -> None:

@@ -198,6 +198,15 @@ def test_dimensions_come_from_the_question_then_the_batch_then_the_model() -> No
     assert both.configurations[0].dims["batch_size"] == 2
 
 
+def test_sizes_nobody_gave_are_told_apart_from_those_asked_for() -> None:
+    assert planned().assumed_dims == ("batch_size", "sequence")
+    assert planned(batch=1).assumed_dims == ("sequence",)
+    assert planned(dims={"sequence": 16}).assumed_dims == ("batch_size",)
+    proposed = replace(planned().configurations[0], spinning=False)
+    again = planned(configurations=(proposed,), only_configurations=True)
+    assert again.assumed_dims == ("batch_size", "sequence")
+
+
 def test_an_unknown_dimension_names_the_nearest() -> None:
     with pytest.raises(DimensionError, match="sequense") as caught:
         planned(dims={"sequense": 4})
