@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LINK = re.compile(r"\]\(([^)#:]+)[^)]*\)")
+LINK = re.compile(r"\]\((?!\w+:)([^)#]+)[^)]*\)")
 NAME = re.compile(r"^[A-Za-z0-9_.-]+")
 
 
