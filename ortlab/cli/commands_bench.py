@@ -9,7 +9,7 @@ import typer
 from ortlab.cli import documents, options, outcomes, screen
 from ortlab.domain import units
 from ortlab.domain.ask import Ask
-from ortlab.domain.study import Study
+from ortlab.domain.study import Study, StudySpec
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,7 +56,7 @@ def bench(
     from ortlab import Lab
 
     lab = Lab.open()
-    study = measure(lab, model, options.ask(context.params))
+    study = measure(lab, planned(lab, model, options.ask(context.params)))
     failure = outcomes.failure(study)
     findings = lab.findings(study.id)
     if as_json:
@@ -74,14 +74,22 @@ def bench(
     return failure.exit_code
 
 
-def measure(lab: Lab, model: Path, ask: Ask) -> Study:
-    """The finished study of a question about one model; an interrupt cancels it.
+def planned(lab: Lab, model: Path, ask: Ask) -> StudySpec:
+    """The study that answers a question about the model at a path.
 
     Raises:
-        OrtlabError: it could not be asked, or ended without an answer.
+        OrtlabError: the model is unusable, or the question impossible.
     """
     info = lab.add_model(model)
-    spec = lab.plan(info.id, ask)
+    return lab.plan(info.id, ask)
+
+
+def measure(lab: Lab, spec: StudySpec) -> Study:
+    """The finished study; an interrupt cancels it.
+
+    Raises:
+        OrtlabError: it ended without an answer.
+    """
     for line in spec.notes:
         screen.note(line)
     rows = len(spec.configurations)

@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from ortlab.cli import documents, options, outcomes, screen
-from ortlab.cli.commands_bench import measure
+from ortlab.cli.commands_bench import measure, planned
 from ortlab.domain.ask import Ask
 from ortlab.domain.study import ConfigurationResult, StopRule, Study
 from ortlab.domain.trace import Profile
@@ -128,12 +128,13 @@ def _one_row(lab: Lab, path: Path, params: dict[str, Any]) -> tuple[Study, Confi
     """
     ask = msgspec.structs.replace(options.ask(params), profile=True)
     ask = msgspec.structs.replace(ask, stop=_with_default(ask))
-    study = measure(lab, path, ask)
-    if len(study.configurations) != 1:
+    spec = planned(lab, path, ask)
+    if len(spec.configurations) != 1:
         raise RequestError(
-            f"A profile is of one configuration; these options make {len(study.configurations)}.",
+            f"A profile is of one configuration; these options make {len(spec.configurations)}.",
             hint="Name each option once, or use `ortlab bench --profile`.",
         )
+    study = measure(lab, spec)
     row = study.configurations[0]
     problem = outcomes.row_failure(row)
     if problem is not None:

@@ -114,7 +114,13 @@ def run(arguments: Sequence[str]) -> int:
 
 def _invoke(arguments: list[str]) -> Any:
     command = typer_main.get_command(app)
-    return command.main(args=arguments, prog_name="ortlab", standalone_mode=False)
+    try:
+        return command.main(args=arguments, prog_name="ortlab", standalone_mode=False)
+    except SystemExit as ending:
+        # Typer ends the process itself when a pipe breaks.
+        if isinstance(ending.__context__, BrokenPipeError):
+            raise ending.__context__ from None
+        raise
 
 
 def _guarded(action: Callable[[], Any], *, as_json: bool) -> int:
