@@ -3,42 +3,46 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
-from collections.abc import Iterable
 
 from msgspec.structs import replace
 
 from ortlab.catalog import levels, session_config, variants
 from ortlab.catalog import providers as catalog
-from ortlab.catalog.options import nearest
 from ortlab.domain.ask import Ask
-from ortlab.domain.configuration import CPU, Configuration, ProviderChoice
-from ortlab.domain.machine import Machine, MachineReport, Runtime
+from ortlab.domain.configuration import Configuration, ProviderChoice
+from ortlab.domain.machine import Machine, MachineReport
 from ortlab.domain.model import ModelInfo
 from ortlab.domain.study import StopRule, StudySpec
-from ortlab.errors import ModelError, ProviderUnavailableError, RequestError
+from ortlab.errors import ProviderUnavailableError, RequestError
 from ortlab.measure import dimensions, provider_text
 from ortlab.measure.command import command_line, estimate_s
 from ortlab.measure.recipes import read_recipe, write_recipe
+from ortlab.measure.refusals import (
+    EXECUTION_MODES,
+    check,
+    check_stop,
+    known_name,
+    provider_refusal,
+    refuse_broken,
+    runtime_of,
+)
 
 __all__ = [
     "command_line", "count", "estimate_s", "plan", "read_recipe", "unusable", "usable_threads",
     "write_recipe",
 ]  # fmt: skip
 
-# ONNX Runtime 1.31 hangs when it is asked for tens of thousands of threads.
-MAX_THREADS = 64
-MAX_THREADS_PER_CORE = 8
 MAX_CONFIGURATIONS = 500
+# Combinations before equal ones are dropped.
+MAX_GRID = 10_000
 MAX_SEED = (1 << 63) - 1
 # Asked for nothing: one percent, within about four seconds per configuration, the A/A twin
 # included, and bounds that a person waits for.
 DEFAULT_PRECISION = 0.01
 DEFAULT_SECONDS_EACH = 4.0
 DEFAULT_SECONDS_BOUNDS = (6.0, 120.0)
-EXECUTION_MODES = ("sequential", "parallel")
-# What dynamic int8 can change at all; convolutions stay in float.
-_DYNAMIC_INT8_OPS = ("MatMul", "Gemm")
 
 
 def plan(ask: Ask, model: ModelInfo, machine: MachineReport) -> StudySpec:
@@ -52,7 +56,7 @@ def plan(ask: Ask, model: ModelInfo, machine: MachineReport) -> StudySpec:
         ProviderUnavailableError: no configuration has providers that are usable here.
         ModelError: the model has a problem that the installed ONNX Runtime refuses.
     """
-    _refuse_broken(model)
+    refuse_broken(model)
     _check_whole(ask)
     from_file = ask.input_npz is not None
     dims = dimensions.decided(model, dims=ask.dims, batch=ask.batch, from_file=from_file)
@@ -61,7 +65,7 @@ def plan(ask: Ask, model: ModelInfo, machine: MachineReport) -> StudySpec:
     configurations = tuple({c.id: c for c in [*grid, *given]}.values())
     _check_count(configurations)
     for configuration in configurations:
-        _check(configuration, model, machine)
+        check(configuration, model, machine)
         if not from_file:
             dimensions.refuse_missing(model, configuration.dims)
     spec = StudySpec(
@@ -102,7 +106,7 @@ def unusable(spec: StudySpec, machine: MachineReport) -> dict[str, ProviderUnava
     """Configurations whose providers were proved not to load here, each with the reason."""
     found = {}
     for configuration in spec.configurations:
-        error = _refusal(configuration, machine)
+        error = provider_refusal(configuration, machine)
         if error is not None:
             found[configuration.id] = error
     return found
@@ -127,10 +131,10 @@ def _grid(ask: Ask, dims: dict[str, int], machine: MachineReport) -> list[Config
     return [
         Configuration(
             providers=provider_text.choices(
-                text, runtime=_runtime(machine, runtime), from_page=ask.from_page
+                text, runtime=runtime_of(machine, runtime), from_page=ask.from_page
             ),
-            level=_known(level, levels.BY_ID, "optimization level"),
-            variant=_known(variant, variants.BY_ID, "variant"),
+            level=known_name(level, levels.BY_ID, "optimization level"),
+            variant=known_name(variant, variants.BY_ID, "variant"),
             runtime=runtime,
             threads=_threads(threads, machine),
             inter_op_threads=ask.inter_op_threads,
@@ -155,7 +159,7 @@ def _completed(
     ask: Ask,
 ) -> Configuration:
     """A configuration given whole: options checked, threads and dimensions filled in."""
-    version = _runtime(machine, given.runtime).onnxruntime_version
+    version = runtime_of(machine, given.runtime).onnxruntime_version
     own = dimensions.decided(model, dims=given.dims, batch=None, from_file=True)
     providers = tuple(
         ProviderChoice(
@@ -169,8 +173,8 @@ def _completed(
     return replace(
         given,
         providers=provider_text.checked_together(providers),
-        level=_known(given.level, levels.BY_ID, "optimization level"),
-        variant=_known(given.variant, variants.BY_ID, "variant"),
+        level=known_name(given.level, levels.BY_ID, "optimization level"),
+        variant=known_name(given.variant, variants.BY_ID, "variant"),
         threads=_threads(given.threads, machine),
         dims={n: size for n in model.symbolic_dims if (size := (dims | own).get(n)) is not None},
         session_config=session_config.validate(given.session_config, from_page=ask.from_page),
@@ -188,82 +192,16 @@ def _check_whole(ask: Ask) -> None:
             raise RequestError(f"No {name} are named.", hint=f"Give at least one of {name}.")
     if ask.only_configurations and not ask.configurations:
         raise RequestError("There is nothing to measure.", hint="Give a configuration.")
-    _known(ask.execution_mode, EXECUTION_MODES, "execution mode")
+    axes = (ask.providers, ask.runtimes, ask.levels, ask.variants, ask.threads)
+    # Before multiplying: a grid of millions would take minutes just to be refused.
+    if math.prod(len(axis) for axis in axes) > MAX_GRID:
+        raise RequestError(f"The grid is larger than {MAX_GRID:,}.", hint="Narrow the grid.")
+    known_name(ask.execution_mode, EXECUTION_MODES, "execution mode")
     if not 0 <= ask.seed <= MAX_SEED:
         raise RequestError(f"The seed cannot be {ask.seed}.", hint="Give a number from 0.")
     if ask.batch is not None and ask.batch < 1:
         raise RequestError(f"The batch cannot be {ask.batch}.", hint="Give 1 or more.")
-    _check_stop(ask.stop)
-
-
-def _check_stop(stop: StopRule) -> None:
-    limits = (
-        ("seconds", stop.seconds, 0.1, 86_400.0),
-        ("runs", stop.runs, 1, 10**9),
-        ("precision", stop.precision, 0.0001, 0.5),
-        ("warmup", stop.warmup, 0, 10**6),
-    )
-    for name, value, low, high in limits:
-        if value is not None and not low <= value <= high:
-            raise RequestError(
-                f"{name} cannot be {value:g}.", hint=f"It goes from {low:g} to {high:g}."
-            )
-
-
-def _check(configuration: Configuration, model: ModelInfo, machine: MachineReport) -> None:
-    """Refuse a configuration that could not run anywhere, or not with this model.
-
-    Raises:
-        RequestError: naming what does not go together.
-    """
-    c = configuration
-    _known(c.execution_mode, EXECUTION_MODES, "execution mode")
-    limit = max(MAX_THREADS, MAX_THREADS_PER_CORE * machine.machine.cpu.logical_cores)
-    for name, value in (("threads", c.threads), ("inter-op threads", c.inter_op_threads)):
-        if not 1 <= value <= limit:
-            raise RequestError(
-                f"There cannot be {value} {name}.", hint=f"Give a number from 1 to {limit}."
-            )
-    level, version = levels.BY_ID[c.level], _runtime(machine, c.runtime).onnxruntime_version
-    if version and catalog.version(version) < catalog.version(level.since):
-        raise RequestError(
-            f"Optimization level {c.level} arrived in ONNX Runtime {level.since}; "
-            f"{c.runtime} has {version}.",
-            hint="Use all, which every version has.",
-        )
-    _check_binding(c, model)
-    _check_variant(c, model)
-
-
-def _check_binding(configuration: Configuration, model: ModelInfo) -> None:
-    """IO binding holds fixed-size tensors only, and CUDA graphs need it."""
-    graphs = ("enable_cuda_graph", "trt_cuda_graph_enable")
-    for choice in configuration.providers:
-        option = next((g for g in graphs if choice.options.get(g) == "1"), None)
-        if option and not configuration.io_binding:
-            raise RequestError(
-                f"{catalog.label(choice.name)}: {option} needs IO binding.",
-                hint="Add --io-binding.",
-            )
-    if not configuration.io_binding:
-        return
-    for tensor in (*model.inputs, *model.outputs):
-        if tensor.dtype == "string" or tensor.kind != "tensor":
-            what = "strings" if tensor.dtype == "string" else f"a {tensor.kind}"
-            raise RequestError(
-                f"IO binding cannot hold '{tensor.name}', which is {what}.",
-                hint="Leave IO binding off for this model.",
-            )
-
-
-def _check_variant(configuration: Configuration, model: ModelInfo) -> None:
-    if configuration.variant != "dynamic-int8":
-        return
-    if not any(model.op_counts.get(op) for op in _DYNAMIC_INT8_OPS):
-        raise RequestError(
-            f"dynamic-int8 changes nothing in {model.name}: it has neither MatMul nor Gemm.",
-            hint="Leave dynamic-int8 out.",
-        )
+    check_stop(ask.stop)
 
 
 def _assumed(
@@ -278,14 +216,6 @@ def _assumed(
         for name, hint in model.dim_hints.items()
         if name not in asked and all(c.dims.get(name) == hint for c in configurations)
     )
-
-
-def _refuse_broken(model: ModelInfo) -> None:
-    for problem in model.problems:
-        if problem.severity == "error":
-            repair = f" `ortlab fix` can repair it ({problem.fix})." if problem.fix else ""
-            hint = f"{problem.hint or ''}{repair}".strip() or None
-            raise ModelError(problem.message, hint=hint, kind=problem.code)
 
 
 def _check_count(configurations: tuple[Configuration, ...]) -> None:
@@ -321,69 +251,13 @@ def _threads(asked: int, machine: MachineReport) -> int:
     return usable_threads(machine) if asked == 0 else asked
 
 
-def _runtime(machine: MachineReport, name: str) -> Runtime:
-    """The ONNX Runtime of that name.
-
-    Raises:
-        RequestError: there is none; names those there are.
-    """
-    by_id = {r.id: r for r in machine.runtimes}
-    return by_id[_known(name, by_id, "runtime")]
-
-
-def _known(name: str, known: Iterable[str], what: str) -> str:
-    """The name itself, when it is among the known.
-
-    Raises:
-        RequestError: it is not; names the nearest.
-    """
-    names = list(known)
-    if name in names:
-        return name
-    like = nearest(name, names)
-    raise RequestError(
-        f"There is no {what} '{name}'.",
-        hint=f"Did you mean {like}?" if like else f"Known are {', '.join(names)}.",
-    )
-
-
-def _refusal(
-    configuration: Configuration, machine: MachineReport
-) -> ProviderUnavailableError | None:
-    """Why these providers cannot be used here; None when nothing speaks against them."""
-    runtime = _runtime(machine, configuration.runtime)
-    states = {p.name: p for p in runtime.providers}
-    for choice in configuration.providers:
-        if choice.name == CPU:
-            continue
-        state = states.get(choice.name)
-        label = catalog.label(choice.name)
-        if state is None:
-            return ProviderUnavailableError(
-                f"{label} is not part of {runtime.package} {runtime.onnxruntime_version}.",
-                hint=catalog.find(choice.name).install or None,
-            )
-        if not state.loadable and not _names_files(choice):
-            return ProviderUnavailableError(
-                f"{label} cannot be used here: {state.reason or 'no session opened on it'}.",
-                hint=state.hint,
-            )
-    return None
-
-
-def _names_files(choice: ProviderChoice) -> bool:
-    """Whether options name libraries or files, with which the provider may load after all."""
-    row = catalog.BY_NAME.get(choice.name)
-    return row is not None and any(not o.from_page for o in row.options if o.key in choice.options)
-
-
 def _notes(
     ask: Ask, configurations: tuple[Configuration, ...], machine: MachineReport
 ) -> tuple[str, ...]:
     """What the person should know about the question before it is measured."""
     notes = []
     if not ask.only_configurations and any(p.strip().lower() == "auto" for p in ask.providers):
-        notes += [provider_text.automatic(_runtime(machine, r))[1] for r in ask.runtimes]
+        notes += [provider_text.automatic(runtime_of(machine, r))[1] for r in ask.runtimes]
     if any(c.execution_mode == "parallel" and c.inter_op_threads == 1 for c in configurations):
         notes.append(
             "Parallel execution with one inter-op thread runs nodes one after another; "

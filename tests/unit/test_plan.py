@@ -249,9 +249,9 @@ def test_a_model_that_ort_refuses_is_not_planned() -> None:
         {"stop": StopRule(seconds=0)}, {"stop": StopRule(runs=0)},
         {"stop": StopRule(precision=2.0)}, {"stop": StopRule(warmup=-1)},
         {"session_config": {"session.unknown": "1"}}, {"levels": ()},
-        {"only_configurations": True}, {"dims": {"sequence": -1}},
+        {"threads": tuple(range(1, 9)) * 2000}, {"only_configurations": True}, {"dims": {"sequence": -1}},
     ],
-    ids=str,
+    ids=lambda fields: str(fields)[:60],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_before_anything_is_queued(fields: dict[str, object]) -> None:
     with pytest.raises(RequestError) as caught:
@@ -369,7 +369,6 @@ def test_more_configurations_take_longer() -> None:
 def test_any_provider_text_is_understood_or_refused(text: str) -> None:
     try:
         found = provider_text.choices(text)
-    except RequestError as error:
-        assert error.message
-    else:
-        assert provider_text.choices(provider_text.text_of(found)) == found
+    except RequestError:
+        return
+    assert provider_text.choices(provider_text.text_of(found)) == found
