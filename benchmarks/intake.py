@@ -8,19 +8,16 @@ files: their bytes are read as zeros, and there are as many as stated.
 from __future__ import annotations
 
 import compileall
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
 from benchmarks.rows import Row, publish
 from ortlab.sandbox.limits import Limits
 from ortlab.sandbox.spawn import Child
 
+ROOT = Path(__file__).resolve().parents[1]
 MAX_MS = 150
 MAX_MIB = 64
 # The best of these is what it costs; the others tell of neighbours.
@@ -114,9 +111,7 @@ def write(
         file.write(b"".join(ends))
 
 
-def tensor_head(
-    path: Path, weight: tuple[str, int, int], width: int, *, external: bool
-) -> bytes:
+def tensor_head(path: Path, weight: tuple[str, int, int], width: int, *, external: bool) -> bytes:
     name, size, offset = weight
     head = 2 * (b"\x08" + varint(width)) + b"\x10\x01" + field(8, name.encode())
     if not external:

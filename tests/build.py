@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -90,3 +92,65 @@ def not_a_number() -> onnx.ModelProto:
         helper.make_node("Div", ["zero", "zero"], ["y"], name="divide"),
     ]
     return model(nodes, [tensor("x", 4)], [tensor("y", 4)])
+
+
+def branch() -> onnx.ModelProto:
+    """An If whose branches, nested graphs, take `x` from around them; the condition is fed."""
+    branches = [
+        helper.make_graph(
+            [helper.make_node(op, ["x"], ["z"], name=f"inner_{op}")], op, [], [tensor("z", "N", 4)]
+        )
+        for op in ("Relu", "Neg")
+    ]
+    node = helper.make_node(
+        "If", ["c"], ["y"], name="choice", then_branch=branches[0], else_branch=branches[1]
+    )
+    inputs = [tensor("x", "N", 4), tensor("c", dtype=TensorProto.BOOL)]
+    return model([node], inputs, [tensor("y", "N", 4)])
+
+
+def caller(*, depth: int = 1) -> onnx.ModelProto:
+    """Local functions `f1` to `f<depth>`, each calling the one before twice; `f0` is a Relu."""
+    opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("local", 1)]
+    functions = [
+        helper.make_function(
+            "local", "f0", ["a"], ["b"], [helper.make_node("Relu", ["a"], ["b"])], opsets
+        )
+    ]
+    for i in range(1, depth + 1):
+        calls = [
+            helper.make_node(f"f{i - 1}", ["a"], ["m"], domain="local"),
+            helper.make_node(f"f{i - 1}", ["m"], ["b"], domain="local"),
+        ]
+        functions.append(helper.make_function("local", f"f{i}", ["a"], ["b"], calls, opsets))
+    node = helper.make_node(f"f{depth}", ["x"], ["y"], name="call", domain="local")
+    built = model([node], [tensor("x", 2)], [tensor("y", 2)])
+    built.opset_import.append(opsets[1])
+    built.functions.extend(functions)
+    return built
+
+
+def every_type() -> onnx.ModelProto:
+    """Weights of many element types, with raw and with typed data, and inner types declared."""
+    built = mlp(width=4, layers=1)
+    for number in (2, 3, 6, 7, 9, 10, 11, 12, 13):
+        built.graph.initializer.append(helper.make_tensor(f"typed_{number}", number, [3], [1, 0, 1]))
+    built.graph.value_info.append(tensor("m0", "N", 4))
+    return built
+
+
+def with_outside_data(
+    built: onnx.ModelProto, path: Path, *, location: str = "weights.data"
+) -> Path:
+    """The model saved at `path`, all weights in one file beside it; `location` is what it says."""
+    data = bytearray()
+    for weight in built.graph.initializer:
+        entries = {"location": location, "offset": len(data), "length": len(weight.raw_data)}
+        data += weight.raw_data
+        weight.ClearField("raw_data")
+        weight.data_location = TensorProto.EXTERNAL
+        for key, value in entries.items():
+            weight.external_data.add(key=key, value=str(value))
+    path.write_bytes(built.SerializeToString())
+    (path.parent / "weights.data").write_bytes(data)
+    return path

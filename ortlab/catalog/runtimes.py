@@ -56,4 +56,5 @@ def runtime(version: str) -> Runtime:
 
 def _minor(version: str) -> tuple[int, int]:
     parts = [int("".join(c for c in part if c.isdigit()) or 0) for part in version.split(".")]
-    return (parts + [0, 0])[0], (parts + [0, 0])[1]
+    major, minor, *_ = [*parts, 0, 0]
+    return major, minor

@@ -30,6 +30,7 @@ def private_copy(info: ModelInfo, source: Path, folder: Path) -> Path:
         info: what inspecting `source` told.
         source: the model file; it and its data may be links as far as ONNX Runtime allows.
         folder: made when missing; nothing else is put into it.
+
     Raises:
         ModelError: a file is gone, not a regular file, or outside the model's folder.
         StoreError: the disk is full.
@@ -71,9 +72,7 @@ def copy_file(source: Path, target: Path) -> None:
 def _regular_bytes(source: Path, reader: int) -> int:
     status = os.fstat(reader)
     if not stat.S_ISREG(status.st_mode):
-        raise ModelError(
-            f"'{source}' is not a regular file.", hint="Give the model file itself."
-        )
+        raise ModelError(f"'{source}' is not a regular file.", hint="Give the model file itself.")
     return status.st_size
 
 

@@ -32,6 +32,7 @@ def unpack(request: dict[str, Any], context: Context) -> dict[str, Any]:
         request: `path` of the zip, `into` the folder to fill, `max_total_bytes` if other than
             64 GiB.
         context: of the worker.
+
     Raises:
         ModelError: it is not a zip, is damaged, would leave the folder, or unpacks to too much.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -86,7 +85,7 @@ def elsewhere(model: Path, location: str) -> Path | None:
 def _measured(model: Path, location: str) -> tuple[Path | None, int | None]:
     try:
         path = data_path(model, location)
-        status = os.stat(path)
+        status = path.stat()
     except (ModelError, OSError, ValueError):
         return None, None
     return (path, status.st_size) if stat.S_ISREG(status.st_mode) else (None, None)

@@ -70,10 +70,9 @@ def _update_all(digest: hashlib._Hash, data: Sequence[DataFile]) -> None:
             _update_data(digest, part, whole=whole, max_runs=max(MAX_RUNS // len(data), 1))
 
 
-def _update_data(
-    digest: hashlib._Hash, part: DataFile, *, whole: bool, max_runs: int
-) -> None:
-    assert part.path is not None and part.bytes is not None
+def _update_data(digest: hashlib._Hash, part: DataFile, *, whole: bool, max_runs: int) -> None:
+    assert part.path is not None
+    assert part.bytes is not None
     size = part.bytes
     inside = sorted({(a, min(b, size)) for a, b in part.spans if 0 <= a < min(b, size)})
     spans = [(0, size)] if whole else list(_samples([(0, size), *inside], max_runs))

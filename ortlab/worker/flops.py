@@ -45,11 +45,11 @@ class Work(Struct, frozen=True):
 def work(model: Model, graph: Graph, sizes: dict[str, int]) -> Work:
     """The work of one run of the main graph, each symbolic dimension as in `sizes`."""
     facts = initial_facts(model, graph, names(graph), sizes)
-    count = _Count(model, sizes)
+    count = Count(model, sizes)
     return count.total(graph, facts)
 
 
-class _Count:
+class Count:
     """One walk through the nodes, in an order in which sizes become known."""
 
     def __init__(self, model: Model, sizes: dict[str, int]) -> None:
@@ -166,7 +166,7 @@ def _matmul(call: Call) -> list[Fact]:
 def _matmul_flops(call: Call, outputs: list[Fact]) -> int:
     left = call.shape(0)
     inner = left[-2] if call.attribute("transA", 0) and len(left) > 1 else left[-1]
-    return 2 * _elements(outputs[0]) * inner
+    return int(2 * _elements(outputs[0]) * inner)
 
 
 def _matmul_nbits(call: Call) -> list[Fact]:
@@ -202,13 +202,12 @@ def _transposed_size(call: Call, sizes: Shape, kernel: Shape, i: int) -> int:
     rank = len(sizes)
     stride = (call.attribute("strides", []) or [1] * rank)[i]
     if call.attribute("auto_pad", b"NOTSET") in (b"SAME_UPPER", b"SAME_LOWER"):
-        return sizes[i] * stride
+        return int(sizes[i] * stride)
     dilation = (call.attribute("dilations", []) or [1] * rank)[i]
     extra = (call.attribute("output_padding", []) or [0] * rank)[i]
     pads = call.attribute("pads", []) or [0] * (2 * rank)
-    return stride * (sizes[i] - 1) + extra + (kernel[i] - 1) * dilation + 1 - (
-        pads[i] + pads[rank + i]
-    )
+    whole = stride * (sizes[i] - 1) + extra + (kernel[i] - 1) * dilation + 1
+    return int(whole - pads[i] - pads[rank + i])
 
 
 def _transposed_flops(call: Call, outputs: list[Fact]) -> int:

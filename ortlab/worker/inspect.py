@@ -71,7 +71,7 @@ def opened(path: Path) -> Iterator[mmap.mmap]:
 def _regular_file(path: Path) -> BinaryIO:
     hint = "Check the path; a model is one .onnx file, with its data files beside it."
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        if not stat.S_ISREG(path.stat().st_mode):
             what = "a folder" if path.is_dir() else "a device or pipe"
             raise ModelError(f"'{path}' is {what}, not a model file.", hint=hint)
         return path.open("rb")

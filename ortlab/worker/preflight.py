@@ -98,9 +98,7 @@ def lowering_obstacle(model: Model, top: int) -> str | None:
         )
     newest = max(_needed_ir_versions(model), default=0)
     if newest > top:
-        return (
-            f"It uses element types or features that came with IR {newest}; update ONNX Runtime."
-        )
+        return f"It uses element types or features that came with IR {newest}; update ONNX Runtime."
     return None
 
 
@@ -108,8 +106,10 @@ def _needed_ir_versions(model: Model) -> Iterator[int]:
     if model.functions:
         yield 10 if any(function.overload for function in model.functions) else 8
     graph = model.graph or Graph()
-    for tensor in (*graph.initializers, *graph.inputs, *graph.outputs):
+    for tensor in graph.initializers:
         yield FIRST_IR_VERSION.get(tensor.dtype, 0)
+    for value in (*graph.inputs, *graph.outputs):
+        yield FIRST_IR_VERSION.get(value.dtype, 0)
     for nested in (graph, *model.functions):
         for node in every_node(nested):
             target = node.attributes.get("to") if node.op_type == "Cast" else None
@@ -194,7 +194,8 @@ def _wrong_opset(
     what: str, op_type: str, imported: int | None, versions: list[tuple[int, int]]
 ) -> Problem:
     since, until = versions[0]
-    came = f"came with opset {since}" if (imported or 0) < since else f"was dropped in opset {until}"
+    newer = (imported or 0) < since
+    came = f"came with opset {since}" if newer else f"was dropped in opset {until}"
     return Problem(
         code="operator-not-in-opset",
         message=f"{what}, which {came}; the file uses opset {imported}.",

@@ -35,6 +35,8 @@ class Reader:
         buffer, position = self.buffer, start
         while position < end:
             self.fields_left -= 1
+            if self.fields_left < 0:
+                raise too_large("protobuf fields", MAX_FIELDS)
             key = buffer[position]
             position += 1
             if key > 127:
@@ -65,8 +67,6 @@ class Reader:
             else:
                 position = self._fixed(key, wire, position, end)
                 yield key >> 3, wire, position - (4 if wire == 5 else 8), position
-        if self.fields_left < 0:
-            raise too_large("protobuf fields", MAX_FIELDS)
 
     def _fixed(self, key: int, wire: int, position: int, end: int) -> int:
         if wire not in (1, 5):
@@ -78,8 +78,6 @@ class Reader:
 
     def _varint(self, position: int, end: int) -> tuple[int, int]:
         """A number of several bytes, and the position behind it."""
-        if self.fields_left < 0:
-            raise too_large("protobuf fields", MAX_FIELDS)
         value = shift = 0
         start = position
         while position < end:

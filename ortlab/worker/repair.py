@@ -1,4 +1,4 @@
-"""The repairs that `inspect` offers: each takes a loaded model, changes it, and says what it did."""
+"""The repairs that `inspect` offers; each changes a loaded model and says what it did."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def fix(request: dict[str, Any], context: Context) -> dict[str, Any]:
         request: `path`, `out`, and optionally `only`: the name of one repair, or the code of
             the problem it cures. `max_ir_version` and `max_opset` as for `inspect`.
         context: of the worker.
+
     Raises:
         RequestError: `out` would overwrite the source, or `only` names no repair on offer.
         ModelError: the model cannot be repaired.
@@ -110,9 +111,7 @@ def _convert_opset(model: onnx.ModelProto, limits: preflight.Limits) -> str:
     changed = _changed_operators(model, old, new)
     if not changed:
         entry.version = new
-        return (
-            f"Stated opset {new} instead of {old}; every operator in it means the same in both."
-        )
+        return f"Stated opset {new} instead of {old}; every operator in it means the same in both."
     try:
         converted = onnx.version_converter.convert_version(model, new)
     except Exception as error:  # the converter raises RuntimeError, IndexError and its own

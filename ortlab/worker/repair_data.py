@@ -12,6 +12,7 @@ import onnx
 from ortlab.domain.files import data_path
 from ortlab.errors import ModelError
 from ortlab.worker import external
+from ortlab.worker.wire import Tensor
 
 # Weights begin at page borders, so that ONNX Runtime can map them.
 _ALIGN_BYTES = 4096
@@ -37,9 +38,9 @@ def save(model: onnx.ModelProto, *, source: Path, out: Path) -> None:
     try:
         if tensors:
             _write_data(tensors, source=source, target=partial_data, name=data_path_of(out).name)
-            os.replace(partial_data, data_path_of(out))
+            partial_data.replace(data_path_of(out))
         onnx.save(model, str(partial))
-        os.replace(partial, out)
+        partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)
         partial_data.unlink(missing_ok=True)
@@ -49,9 +50,7 @@ def _partial(path: Path) -> Path:
     return path.with_name(f".{path.name}.partial-{os.getpid()}")
 
 
-def _write_data(
-    tensors: list[onnx.TensorProto], *, source: Path, target: Path, name: str
-) -> None:
+def _write_data(tensors: list[onnx.TensorProto], *, source: Path, target: Path, name: str) -> None:
     with target.open("wb") as out:
         for tensor in tensors:
             out.seek(-out.tell() % _ALIGN_BYTES, os.SEEK_CUR)
@@ -84,7 +83,7 @@ def _copy_weight(tensor: onnx.TensorProto, source: Path, out: BinaryIO) -> int:
 def _span(tensor: onnx.TensorProto, source: Path) -> tuple[int, int, Path]:
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
-    known = external.Tensor(
+    known = Tensor(
         name=tensor.name, dtype=tensor.data_type, dims=tuple(tensor.dims), external=entries
     )
     span = external.declared_span(known)

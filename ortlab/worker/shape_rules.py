@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from math import ceil, floor, prod
 
 from ortlab.worker import dtypes
@@ -21,7 +22,8 @@ from ortlab.worker.wire import Tensor
 def same(call: Call) -> list[Fact]:
     """As the first input."""
     first = call.input(0)
-    return [Fact(first.shape, first.dtype, first.values if call.node.op_type == "Identity" else None)]
+    values = first.values if call.node.op_type == "Identity" else None
+    return [Fact(first.shape, first.dtype, values)]
 
 
 def _cast(call: Call) -> list[Fact]:
@@ -43,7 +45,7 @@ def _dequantized(call: Call) -> list[Fact]:
     return [Fact(call.shape(), call.input(1).dtype or 1)]
 
 
-_ARITHMETIC = {
+_ARITHMETIC: dict[str, Callable[[int, int], int]] = {
     "Add": lambda a, b: a + b, "Sub": lambda a, b: a - b, "Mul": lambda a, b: a * b,
     # ONNX divides whole numbers towards zero.
     "Div": lambda a, b: abs(a) // abs(b) * (1 if (a < 0) == (b < 0) else -1),
@@ -170,9 +172,7 @@ def _split(call: Call) -> list[Fact]:
     if not sizes:
         each = -(-shape[axis] // count)
         sizes = [min(each, shape[axis] - each * i) for i in range(count)]
-    return [
-        Fact((*shape[:axis], size, *shape[axis + 1 :]), call.input(0).dtype) for size in sizes
-    ]
+    return [Fact((*shape[:axis], size, *shape[axis + 1 :]), call.input(0).dtype) for size in sizes]
 
 
 def _slice(call: Call) -> list[Fact]:
@@ -342,25 +342,25 @@ def windows(call: Call, sizes: Shape, kernel: list[int] | Shape) -> Shape:
     return tuple(max(count, 0) for count in found)
 
 
-_SAME = (
-    "Abs Acos Acosh Asin Asinh Atan Atanh BatchNormalization BiasGelu BiasSplitGelu Bernoulli "
-    "BitwiseNot Ceil Celu Clip Cos Cosh CumSum Dropout Elu Erf Exp FastGelu Floor Gelu "
-    "GroupNorm GroupNormalization HardSigmoid HardSwish Hardmax Identity InstanceNormalization "
-    "LRN LayerNormalization LeakyRelu Log LogSoftmax LpNormalization MeanVarianceNormalization "
-    "Mish Neg Not QuickGelu RMSNormalization Reciprocal Relu ReverseSequence RotaryEmbedding "
-    "Round ScatterElements ScatterND Scatter Selu Shrink Sigmoid Sign "
-    "SimplifiedLayerNormalization Sin Sinh SkipGroupNorm SkipLayerNormalization "
-    "SkipSimplifiedLayerNormalization Softmax Softplus Softsign Sqrt Swish Tan Tanh "
-    "TensorScatter ThresholdedRelu Trilu"
-).split()
-_BROADCAST = (
-    "Add And BitShift BitwiseAnd BitwiseOr BitwiseXor Div Equal Greater GreaterOrEqual Less "
-    "LessOrEqual Max Mean Min Mod Mul Or PRelu Pow Sub Sum Xor"
-).split()
-_REDUCTIONS = (
-    "ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd "
-    "ReduceSum ReduceSumSquare"
-).split()
+_SAME = """
+    Abs Acos Acosh Asin Asinh Atan Atanh BatchNormalization BiasGelu BiasSplitGelu Bernoulli
+    BitwiseNot Ceil Celu Clip Cos Cosh CumSum Dropout Elu Erf Exp FastGelu Floor Gelu
+    GroupNorm GroupNormalization HardSigmoid HardSwish Hardmax Identity InstanceNormalization
+    LRN LayerNormalization LeakyRelu Log LogSoftmax LpNormalization MeanVarianceNormalization
+    Mish Neg Not QuickGelu RMSNormalization Reciprocal Relu ReverseSequence RotaryEmbedding
+    Round ScatterElements ScatterND Scatter Selu Shrink Sigmoid Sign
+    SimplifiedLayerNormalization Sin Sinh SkipGroupNorm SkipLayerNormalization
+    SkipSimplifiedLayerNormalization Softmax Softplus Softsign Sqrt Swish Tan Tanh
+    TensorScatter ThresholdedRelu Trilu
+""".split()  # noqa: SIM905 - read as a table
+_BROADCAST = """
+    Add And BitShift BitwiseAnd BitwiseOr BitwiseXor Div Equal Greater GreaterOrEqual Less
+    LessOrEqual Max Mean Min Mod Mul Or PRelu Pow Sub Sum Xor
+""".split()  # noqa: SIM905 - read as a table
+_REDUCTIONS = """
+    ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd
+    ReduceSum ReduceSumSquare
+""".split()  # noqa: SIM905 - read as a table
 
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_SAME, same),

@@ -16,7 +16,8 @@ from typing import Any
 from msgspec import Struct
 
 from ortlab.worker import dtypes
-from ortlab.worker.wire import MAX_RANK, Buffer, Graph, Model, Node, Tensor, Value
+from ortlab.worker.protobuf import Buffer
+from ortlab.worker.wire import MAX_RANK, Graph, Model, Node, Tensor, Value
 
 Shape = tuple[int, ...]
 
@@ -135,7 +136,8 @@ def _tiny_values(tensor: Tensor, buffer: Buffer) -> list[int] | None:
         data = bytes(buffer[start:end])
         if number == 9:
             code, width = ("q", 8) if tensor.dtype == dtypes.INT64 else ("i", 4)
-            values += struct.unpack(f"<{len(data) // width}{code}", data[: len(data) // width * width])
+            whole = len(data) // width
+            values += struct.unpack(f"<{whole}{code}", data[: whole * width])
         else:
             values += _varints(data)
     return values if len(values) == count else None
@@ -188,9 +190,7 @@ def broadcast(*shapes: Shape) -> Shape:
         return shapes[0]
     rank = max(map(len, shapes))
     padded = [(1,) * (rank - len(shape)) + shape for shape in shapes]
-    return tuple(
-        max(column) if 0 not in column else 0 for column in zip(*padded, strict=True)
-    )
+    return tuple(max(column) if 0 not in column else 0 for column in zip(*padded, strict=True))
 
 
 def axis_of(axis: int, rank: int) -> int:

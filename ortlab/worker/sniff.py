@@ -6,6 +6,10 @@ from ortlab.errors import ModelError
 
 HEAD_BYTES = 1024
 
+_ZIP = (
+    "A .zip that holds the .onnx and its data is taken as it is; "
+    "a PyTorch or Keras file has to be exported to ONNX first."
+)
 _EXPORT = "Export the model to ONNX and give the .onnx file."
 
 # (offset, bytes, what it is, what to do)
@@ -13,8 +17,7 @@ _MAGIC = (
     (4, b"TFL3", "a TensorFlow Lite model", "Convert it with tf2onnx (--tflite)."),
     (4, b"ORTM", "a model in ORT format", "Give the .onnx file it was made from."),
     (0, b"PK\x03\x04", "a zip archive (PyTorch and Keras files are ones too)",
-     "A .zip that holds the .onnx and its data is taken as it is; "
-     "a PyTorch or Keras file has to be exported to ONNX first."),
+     _ZIP),
     (0, b"PK\x05\x06", "an empty zip archive", _EXPORT),
     (0, b"\x89HDF", "an HDF5 file (Keras)", "Convert it with tf2onnx."),
     (0, b"GGUF", "a GGUF model", _EXPORT),
@@ -38,6 +41,7 @@ def refuse_other_formats(head: bytes, *, name: str, file_bytes: int) -> None:
         head: the first `HEAD_BYTES` bytes.
         name: the file's name, for the sentence.
         file_bytes: size of the whole file.
+
     Raises:
         ModelError: it is empty, or plainly something else; the sentence says what.
     """

@@ -214,7 +214,8 @@ class _Walk(Reader):
         return found
 
     def _attribute(self, start: int, end: int, node: Node, depth: int) -> None:
-        name, value, numbers = "", None, []
+        name, numbers = "", list[int]()
+        value: Any = None
         for number, wire, at, stop in self.fields(start, end):
             if number == 1 and wire == 2:
                 name = self.text(at, stop)

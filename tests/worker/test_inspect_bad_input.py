@@ -1,0 +1,415 @@
+"""Every kind of unusable model gets a sentence, a hint, and a repair where there is one."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from onnx import helper, numpy_helper
+
+from ortlab.domain.model import ModelInfo, Problem
+from ortlab.errors import ModelError
+from ortlab.sandbox.limits import Limits
+from ortlab.sandbox.spawn import Child, run_task
+from tests import build
+
+Inspect = Callable[..., ModelInfo]
+LIMITS = {"max_ir_version": 13, "max_opset": 26}
+
+
+@pytest.fixture(scope="module")
+def inspect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inspect]:
+    """What one real worker answers about a file, bytes or a model that are saved for it."""
+    folder = tmp_path_factory.mktemp("models")
+    with Child(tmp_path_factory.mktemp("worker"), limits=Limits()) as child:
+
+        def ask(content: onnx.ModelProto | bytes | Path, **request: Any) -> ModelInfo:
+            path = content if isinstance(content, Path) else folder / "model.onnx"
+            if isinstance(content, onnx.ModelProto):
+                content = content.SerializeToString()
+            if isinstance(content, bytes):
+                path.write_bytes(content)
+            answer = child.ask("inspect", {"path": str(path), **LIMITS, **request}, timeout_s=60)
+            return msgspec.convert(answer, ModelInfo)
+
+        yield ask
+
+
+def problem(info: ModelInfo, code: str) -> Problem:
+    """The one problem of that code, with a hint."""
+    (found,) = [p for p in info.problems if p.code == code]
+    assert found.hint
+    return found
+
+
+def ort_refuses(model: onnx.ModelProto | Path) -> bool:
+    """Whether the installed ONNX Runtime refuses the model too."""
+    options = ort.SessionOptions()
+    options.log_severity_level = 4
+    source = str(model) if isinstance(model, Path) else model.SerializeToString()
+    try:
+        ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception:
+        return True
+    return False
+
+
+def test_refusal_reaches_a_one_shot_command_as_model_error(tmp_path: Path) -> None:
+    (tmp_path / "empty.onnx").touch()
+    with pytest.raises(ModelError, match="'empty.onnx' is not an ONNX model; it is empty") as info:
+        run_task(
+            "inspect", {"path": str(tmp_path / "empty.onnx")}, folder=tmp_path / "w", timeout_s=60
+        )
+    assert info.value.exit_code == 3
+    assert info.value.hint
+
+
+def pytorch_like_zip() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("archive/data.pkl", b"x")
+    return buffer.getvalue()
+
+
+SAFETENSORS_HEADER = json.dumps({"w": {"dtype": "F32", "shape": [1]}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "empty: it has 0 bytes"),
+        (b"<!DOCTYPE html><html><body>404</body></html>", "an HTML page"),
+        (b"\n  <html lang='en'>", "an HTML page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 438007537\n",
+         "a Git LFS pointer: a small text that stands for the real file of 438,007,537 bytes"),
+        (b'{"model": 1}', "a JSON file"),
+        (b'[{"cat": "Node"}]', "a JSON file"),
+        (len(SAFETENSORS_HEADER).to_bytes(8, "little") + SAFETENSORS_HEADER + b"\0" * 99,
+         "a safetensors file"),
+        (pickle.dumps({"weight": 1}), "a Python pickle"),
+        (pytorch_like_zip(), "a zip archive"),
+        (b"\x1c\0\0\0TFL3" + b"\0" * 99, "a TensorFlow Lite model"),
+        (b"\x89HDF\r\n\x1a\n" + b"\0" * 99, "an HDF5 file"),
+        (b"\x93NUMPY\x01\0" + b"\0" * 99, "a numpy array"),
+    ],
+)  # fmt: skip
+def test_other_formats_are_named(inspect: Inspect, content: bytes, words: str) -> None:
+    with pytest.raises(ModelError) as info:
+        inspect(content)
+    assert words in info.value.message
+    assert info.value.hint
+
+
+def test_a_git_lfs_pointer_says_how_to_get_the_file(inspect: Inspect) -> None:
+    with pytest.raises(ModelError) as info:
+        inspect(b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 12\n")
+    assert "git lfs pull" in (info.value.hint or "")
+
+
+def test_a_cut_off_file_names_its_last_byte(inspect: Inspect) -> None:
+    data = build.mlp().SerializeToString()[:5000]
+    with pytest.raises(ModelError, match="cut off: the file ends at byte 5,000"):
+        inspect(data)
+
+
+def test_protobuf_that_is_no_model_is_refused(inspect: Inspect) -> None:
+    with pytest.raises(ModelError, match="no IR version, no opset and no graph"):
+        inspect(b"\x12\x04text")
+
+
+def test_random_bytes_are_refused_at_a_byte(inspect: Inspect) -> None:
+    with pytest.raises(ModelError, match=r"byte \d+|cut off"):
+        inspect(bytes(range(255, 5, -1)))
+
+
+def test_a_missing_file_is_a_sentence(inspect: Inspect, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be read: No such file"):
+        inspect(tmp_path / "gone.onnx")
+
+
+def test_a_folder_is_not_a_model(inspect: Inspect, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is a folder"):
+        inspect(tmp_path)
+
+
+def test_a_pipe_is_refused_without_waiting_for_it(inspect: Inspect, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.onnx")
+    with pytest.raises(ModelError, match="device or pipe"):
+        inspect(tmp_path / "pipe.onnx")
+
+
+def test_ir_too_new_names_both_sides_and_a_repair(inspect: Inspect) -> None:
+    model = build.mlp()
+    model.ir_version = 14
+    found = problem(inspect(model), "ir-too-new")
+    assert found.message.startswith("The file has IR version 14, ONNX Runtime ")
+    assert found.message.endswith("reads up to 13.")
+    assert found.fix == "lower-ir"
+    assert ort_refuses(model)
+
+
+def test_ir_99_has_no_repair(inspect: Inspect) -> None:
+    model = build.mlp()
+    model.ir_version = 99
+    assert problem(inspect(model), "ir-too-new").fix is None
+    assert ort_refuses(model)
+
+
+def test_ir_that_its_element_types_need_has_no_repair(inspect: Inspect) -> None:
+    model = build.mlp()
+    model.ir_version = 14
+    model.graph.initializer.append(onnx.TensorProto(name="six", dims=[4], data_type=27))
+    assert problem(inspect(model), "ir-too-new").fix is None
+
+
+def test_limits_come_from_the_installed_release_when_not_given(inspect: Inspect) -> None:
+    model = build.mlp()
+    model.ir_version = 14
+    info = inspect(model, max_ir_version=None, max_opset=None)
+    assert f"ONNX Runtime {ort.__version__} reads up to" in problem(info, "ir-too-new").message
+
+
+def test_no_ir_version_has_a_repair(inspect: Inspect) -> None:
+    model = build.mlp()
+    model.ClearField("ir_version")
+    assert problem(inspect(model), "no-ir-version").fix == "lower-ir"
+    assert ort_refuses(model)
+
+
+@pytest.mark.parametrize(("opset", "fix"), [(28, "convert-opset"), (999, None)])
+def test_opset_too_new_names_both_sides(inspect: Inspect, opset: int, fix: str | None) -> None:
+    model = build.mlp()
+    model.opset_import[0].version = opset
+    found = problem(inspect(model), "opset-too-new")
+    assert f"opset {opset} of ai.onnx, ONNX Runtime " in found.message
+    assert found.message.endswith("reads up to 26.")
+    assert found.fix == fix
+    assert ort_refuses(model)
+
+
+def test_no_opset_is_told(inspect: Inspect) -> None:
+    model = build.mlp()
+    model.ClearField("opset_import")
+    problem(inspect(model), "no-opset")
+    assert ort_refuses(model)
+
+
+def with_operator(op_type: str, *, domain: str = "", opset: int = 17) -> onnx.ModelProto:
+    """A model of one node."""
+    node = helper.make_node(op_type, ["x"], ["y"], name="odd", domain=domain)
+    model = build.model([node], [build.tensor("x", 2)], [build.tensor("y", 2)])
+    model.opset_import[0].version = opset
+    if domain:
+        model.opset_import.append(helper.make_opsetid(domain, 1))
+    return model
+
+
+def test_unknown_domain_names_the_node(inspect: Inspect) -> None:
+    model = with_operator("Secret", domain="my.company")
+    found = problem(inspect(model), "unknown-domain")
+    assert "'odd' is a my.company.Secret" in found.message
+    assert ort_refuses(model)
+
+
+def test_unknown_operator_names_the_node(inspect: Inspect) -> None:
+    model = with_operator("Relux")
+    assert "'odd' is a ai.onnx.Relux" in problem(inspect(model), "unknown-operator").message
+    assert ort_refuses(model)
+
+
+def test_an_operator_newer_than_the_files_opset_is_told(inspect: Inspect) -> None:
+    model = with_operator("Gelu", opset=17)
+    found = problem(inspect(model), "operator-not-in-opset")
+    assert "came with opset 20; the file uses opset 17" in found.message
+    assert ort_refuses(model)
+
+
+def test_onnx_runtimes_own_operators_are_known(inspect: Inspect) -> None:
+    info = inspect(with_operator("FastGelu", domain="com.microsoft"))
+    assert not info.problems
+
+
+def test_missing_external_data_is_named(inspect: Inspect, tmp_path: Path) -> None:
+    path = build.with_outside_data(build.mlp(), tmp_path / "m.onnx")
+    (tmp_path / "weights.data").unlink()
+    info = inspect(path)
+    assert "'weights.data' is missing" in problem(info, "missing-external-data").message
+    assert info.external_data[0].bytes is None
+
+
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [("../weights.data", "goes up"), ("/etc/passwd", "absolute"), ("C:\\x.data", "absolute"),
+     ("a/../../weights.data", "goes up")],
+)  # fmt: skip
+def test_external_data_outside_the_folder_is_refused(
+    inspect: Inspect, tmp_path: Path, location: str, words: str
+) -> None:
+    folder = tmp_path / "inner"
+    folder.mkdir()
+    path = build.with_outside_data(build.mlp(), folder / "m.onnx", location=location)
+    (folder / "weights.data").rename(tmp_path / "weights.data")
+    info = inspect(path)
+    assert words in problem(info, "external-data-outside").message
+    assert info.external_data[0].bytes is None
+
+
+def test_external_data_that_is_a_link_out_of_the_folder_is_refused(
+    inspect: Inspect, tmp_path: Path
+) -> None:
+    (tmp_path / "inner").mkdir()
+    path = build.with_outside_data(build.mlp(), tmp_path / "inner" / "m.onnx")
+    (tmp_path / "inner" / "weights.data").rename(tmp_path / "secret")
+    (tmp_path / "inner" / "weights.data").symlink_to(tmp_path / "secret")
+    assert "is a link" in problem(inspect(path), "external-data-outside").message
+    assert ort_refuses(path)
+
+
+def test_model_and_data_that_link_into_one_folder_are_fine(
+    inspect: Inspect, tmp_path: Path
+) -> None:
+    """As model hubs keep their downloads."""
+    (tmp_path / "blobs").mkdir()
+    (tmp_path / "snapshot").mkdir()
+    build.with_outside_data(build.mlp(), tmp_path / "blobs" / "m.onnx")
+    for name in ("m.onnx", "weights.data"):
+        (tmp_path / "snapshot" / name).symlink_to(tmp_path / "blobs" / name)
+    info = inspect(tmp_path / "snapshot" / "m.onnx")
+    assert not [p for p in info.problems if p.severity == "error"]
+    assert not ort_refuses(tmp_path / "snapshot" / "m.onnx")
+
+
+def test_cut_off_external_data_is_told_with_both_sizes(inspect: Inspect, tmp_path: Path) -> None:
+    path = build.with_outside_data(build.mlp(), tmp_path / "m.onnx")
+    with (tmp_path / "weights.data").open("r+b") as data:
+        data.truncate(1000)
+    found = problem(inspect(path), "external-data-cut-off")
+    assert "has 1,000 bytes, but the model reads up to byte 32,768" in found.message
+    assert ort_refuses(path)
+
+
+def test_flattened_external_data_has_a_repair(inspect: Inspect, tmp_path: Path) -> None:
+    path = build.with_outside_data(
+        build.mlp(), tmp_path / "m.onnx", location="onnx/weights.data"
+    )
+    assert problem(inspect(path), "misplaced-external-data").fix == "repack-external"
+
+
+def test_a_graph_with_a_cycle_is_told(inspect: Inspect) -> None:
+    nodes = [
+        helper.make_node("Add", ["x", "b"], ["a"], name="first"),
+        helper.make_node("Relu", ["a"], ["b"], name="second"),
+    ]
+    model = build.model(nodes, [build.tensor("x", 2)], [build.tensor("b", 2)])
+    assert "'first' needs 'b'" in problem(inspect(model), "graph-cycle").message
+    assert ort_refuses(model)
+
+
+def test_unsorted_nodes_are_a_warning_with_a_repair(inspect: Inspect) -> None:
+    model = build.mlp()
+    nodes = list(model.graph.node)[::-1]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    found = problem(inspect(model), "unsorted-nodes")
+    assert (found.severity, found.fix) == ("warning", "sort-nodes")
+    assert not ort_refuses(model)
+
+
+def test_duplicate_node_names_have_a_repair(inspect: Inspect) -> None:
+    model = build.mlp()
+    for node in model.graph.node:
+        node.name = "same"
+    found = problem(inspect(model), "duplicate-node-name")
+    assert "5 nodes have the name 'same'" in found.message
+    assert found.fix == "rename-nodes"
+    assert ort_refuses(model)
+
+
+def test_duplicate_tensor_names_are_told(inspect: Inspect) -> None:
+    model = build.mlp()
+    model.graph.node[1].output[0] = "m0"
+    assert "'m0' is defined 2 times" in problem(inspect(model), "duplicate-tensor-name").message
+    assert ort_refuses(model)
+
+
+def test_a_needed_tensor_that_nobody_computes_is_told(inspect: Inspect) -> None:
+    model = build.mlp()
+    model.graph.node[0].input[1] = "gone"
+    assert "needs 'gone'" in problem(inspect(model), "undefined-tensor").message
+    assert ort_refuses(model)
+
+
+def test_names_from_around_a_branch_are_defined(inspect: Inspect) -> None:
+    assert not [p for p in inspect(build.branch()).problems if p.severity != "ask"]
+
+
+def test_an_output_that_nobody_computes_is_told(inspect: Inspect) -> None:
+    model = build.mlp()
+    model.graph.output[0].name = "gone"
+    assert "'gone'" in problem(inspect(model), "undefined-output").message
+    assert ort_refuses(model)
+
+
+def test_a_model_without_inputs_is_a_warning(inspect: Inspect) -> None:
+    node = helper.make_node("Constant", [], ["y"], value=numpy_helper.from_array(np.ones(2)))
+    model = build.model([node], [], [build.tensor("y", 2, dtype=11)])
+    assert problem(inspect(model), "no-inputs").severity == "warning"
+    assert not ort_refuses(model)
+
+
+def test_a_model_without_outputs_is_told(inspect: Inspect) -> None:
+    model = build.mlp()
+    del model.graph.output[:]
+    problem(inspect(model), "no-outputs")
+
+
+def test_functions_that_double_without_end_are_a_bomb(inspect: Inspect) -> None:
+    found = problem(inspect(build.caller(depth=24)), "function-bomb")
+    assert f"{2**24:,} nodes" in found.message
+
+
+def test_a_function_that_calls_itself_is_told(inspect: Inspect) -> None:
+    model = build.caller(depth=1)
+    model.functions[0].node[0].op_type = "f1"
+    model.functions[0].node[0].domain = "local"
+    assert "calls itself" in problem(inspect(model), "recursive-function").message
+    assert ort_refuses(model)
+
+
+def test_absurd_sizes_do_not_break_the_card(inspect: Inspect) -> None:
+    model = build.mlp()
+    model.graph.initializer.append(onnx.TensorProto(name="h", dims=[2**62] * 60, data_type=1))
+    assert inspect(model).parameter_count == 2**63 - 1
+
+
+SEED = build.mlp(width=8, layers=2).SerializeToString()
+NESTED = build.branch().SerializeToString()
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.data())
+def test_any_mutant_is_described_or_refused_and_the_worker_lives(
+    inspect: Inspect, data: st.DataObject
+) -> None:
+    model = bytearray(data.draw(st.sampled_from([SEED, NESTED])))
+    for _ in range(data.draw(st.integers(1, 6))):
+        model[data.draw(st.integers(0, len(model) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        assert inspect(bytes(model)).id
+    except ModelError as error:
+        assert error.hint
