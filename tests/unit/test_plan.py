@@ -249,7 +249,8 @@ def test_a_model_that_ort_refuses_is_not_planned() -> None:
         {"stop": StopRule(seconds=0)}, {"stop": StopRule(runs=0)},
         {"stop": StopRule(precision=2.0)}, {"stop": StopRule(warmup=-1)},
         {"session_config": {"session.unknown": "1"}}, {"levels": ()},
-        {"threads": tuple(range(1, 9)) * 2000}, {"only_configurations": True}, {"dims": {"sequence": -1}},
+        {"threads": tuple(range(1, 9)) * 2000}, {"only_configurations": True},
+        {"dims": {"sequence": -1}},
     ],
     ids=lambda fields: str(fields)[:60],
 )  # fmt: skip
