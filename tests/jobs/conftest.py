@@ -86,7 +86,9 @@ def runners(home: Path) -> list[psutil.Process]:
             m in line for m in ("ortlab.jobs.runner", "tests.jobs.serving")
         ):
             found.append(process)
-    return found
+    # A process that is about to become a worker still looks like the runner that made it.
+    ids = {process.pid for process in found}
+    return [p for p in found if p.is_running() and p.ppid() not in ids]
 
 
 def until(condition: Callable[[], object], *, what: str) -> None:
