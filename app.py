@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from ortlab.ui.entry import Entry
+from ortlab.ui.frame import show_bug
 from ortlab.ui.routes import health, job
 from ortlab.ui.security import Guard
 
@@ -25,4 +26,5 @@ app = st.App(
         Middleware(Guard),
         Middleware(Entry, base_path=st.get_option("server.baseUrlPath") or ""),
     ],
+    on_script_error=show_bug,
 )

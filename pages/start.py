@@ -19,6 +19,7 @@ with main:
     intake_panel.drop_zone()
     intake_panel.refused()
     intake_panel.sample_buttons()
+    note_slot = st.container()
 
 with aside:
     with st.container(border=True):
@@ -42,6 +43,8 @@ else:
 with machine_slot:
     machine = machine_panel.report()
     machine_panel.card(machine)
+with note_slot:
+    intake_panel.sample_note(machine)
 if asked is not None:
     with asked:
         if model_card.blocking(model):

@@ -133,8 +133,8 @@ def _hover(row: ConfigurationResult) -> str:
     assert latency is not None
     lines = [
         f"<b>{theme.plain(row.label, limit=120)}</b>",
-        f"p50 {units.time(latency.p50_us)}, 95 % interval "
-        f"{units.time(latency.ci95_us[0])} to {units.time(latency.ci95_us[1])}",
+        f"p50 {units.time(latency.p50_us)}",
+        f"95 % of it {units.time(latency.ci95_us[0])} to {units.time(latency.ci95_us[1])}",
         f"p95 {units.time(latency.p95_us)}, {units.rate(row.throughput_per_s)}",
         f"{units.count(latency.count)} runs in {row.process_count} processes",
     ]

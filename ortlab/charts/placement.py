@@ -19,9 +19,15 @@ def shares(placement: Placement) -> go.Figure:
     providers = list(dict.fromkeys(p for _, shares in rows for p in shares))
     traces = [_share_trace(provider, rows, placement) for provider in providers]
     figure = theme.figure(
-        traces, height=90 + 44 * len(rows), barmode="stack", bargap=0.35, **theme.legend_above(len(traces))
+        traces,
+        height=90 + 44 * len(rows),
+        barmode="stack",
+        bargap=0.35,
+        **theme.legend_above(len(traces)),
     )
-    figure.update_xaxes(range=[0, 1.004], tickformat=".0%", dtick=0.25, showgrid=False, zeroline=False)
+    figure.update_xaxes(
+        range=[0, 1.004], tickformat=".0%", dtick=0.25, showgrid=False, zeroline=False
+    )
     return figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
 
 

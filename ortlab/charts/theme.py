@@ -51,6 +51,7 @@ _PATTERNS = {
     "QNNExecutionProvider": "-",
 }
 
+
 def color(provider: str) -> str:
     """The one colour of a provider, by ORT's own name."""
     return _COLORS.get(provider, OTHER_COLOR)

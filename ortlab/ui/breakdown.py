@@ -7,10 +7,10 @@ from typing import Any
 
 import streamlit as st
 
+from ortlab.catalog import providers
 from ortlab.charts.operators import run_count
 from ortlab.domain import units
 from ortlab.domain.trace import NodeRow, Profile, TraceEvent
-from ortlab.catalog import providers
 from ortlab.ui import table_view, words
 from ortlab.ui.table_view import Column
 
@@ -108,8 +108,11 @@ def operators(profile: Profile) -> None:
     _chart(charts.bars(profile), key="operators", alt="Self time by operator; table below")
     table_view.show(_operator_rows(profile), _OPERATORS, key="operators-table", name="operators",
                     alt="Time by operator")  # fmt: skip
-    rows = [{"provider": providers.label(p.provider), "node_count": p.node_count,
-             "share": p.share, "self_us": p.self_us or p.total_us} for p in profile.providers]  # fmt: skip
+    rows = [
+        {"provider": providers.label(p.provider), "node_count": p.node_count, "share": p.share,
+         "self_us": p.self_us or p.total_us}
+        for p in profile.providers
+    ]  # fmt: skip
     if len(rows) > 1:
         table_view.show(rows, _PROVIDERS, key="providers-table", name="providers",
                         alt="Time by provider")  # fmt: skip
@@ -199,8 +202,8 @@ def _node_table(profile: Profile, *, key: str) -> None:
     if not rows:
         st.caption("The profile holds no node events.")
         return
-    st.caption(f"{units.count(len(rows))} nodes over {run_count(profile)} runs. A fused node stands "
-               "for all nodes it was made of.")  # fmt: skip
+    st.caption(f"{units.count(len(rows))} nodes over {run_count(profile)} runs. A fused node "
+               "stands for all nodes it was made of.")  # fmt: skip
     table_view.show(rows, _NODES, key=key, alt="Time by node", name="nodes", height=520)
 
 

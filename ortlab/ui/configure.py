@@ -76,12 +76,11 @@ def _providers(states: list[ProviderState]) -> list[str]:
     st.markdown("Providers", help="Each one that is ticked is measured on its own; CPU takes the "
                 "nodes it cannot take.")  # fmt: skip
     with st.container(horizontal=True, gap="medium"):
-        ticked = [
+        return [
             providers.BY_NAME[state.name].short
             for state in sorted(shown, key=lambda s: not s.loadable)
             if state.name in providers.BY_NAME and _provider_box(state)
         ]
-    return ticked
 
 
 def _provider_box(state: ProviderState) -> bool:

@@ -19,6 +19,11 @@ _LOOKS = {
 }
 _ORDER = tuple(_LOOKS)
 _SHOWN = 3
+_EFFECTS = {
+    "faster": "It helped",
+    "slower": "It made things worse",
+    "same": "It changed nothing",
+}
 
 
 def show(study: Study, found: Sequence[Finding], *, key: str = "finding") -> None:
@@ -89,8 +94,7 @@ def _trial(trial: Trial) -> None:
         text = f"Tried: {trial.status}."
     else:
         low, high = trial.ci95
-        word = {"faster": "It helped", "slower": "It made things worse",
-                "same": "It changed nothing"}.get(trial.verdict or "", "No clear effect")  # fmt: skip
+        word = _EFFECTS.get(trial.verdict or "", "No clear effect")
         text = (f"{word}: {units.speedup(trial.ratio)} (95 % {units.speedup(low)} to "
                 f"{units.speedup(high)}).")  # fmt: skip
     st.page_link(frame.page_path("results"), label=text, icon=":material/science:",

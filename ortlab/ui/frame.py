@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from ortlab.errors import OrtlabError
 from ortlab.ui import words
 from ortlab.ui.door import lab
 
-__all__ = ["PAGES", "guarded", "go", "lab", "page_path", "preload", "show_error"]
+__all__ = ["PAGES", "go", "guarded", "lab", "page_path", "preload", "show_error"]
 
 _FOLDER = Path(__file__).parents[2] / "pages"
 ICON = Path(__file__).with_name("icon.png")
@@ -103,3 +104,12 @@ def _import_tables() -> None:
 def with_profile(spec: StudySpec) -> StudySpec:
     """The same question, with the profiling pass on."""
     return msgspec.structs.replace(spec, profile=True)
+
+
+def show_bug(error: BaseException) -> bool:
+    """A bug in ortlab, loud and ready to be reported; True, because it was shown."""
+    st.error("**This is a bug in ortlab, not in your model.** Nothing that was measured is lost. "
+             "Reloading the page may help; the text below says where it happened.",
+             icon=":material/bug_report:")  # fmt: skip
+    st.code("".join(traceback.format_exception(error)), language=None, height=260)
+    return True

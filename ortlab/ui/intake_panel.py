@@ -13,6 +13,8 @@ import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from ortlab.domain import units
+from ortlab.domain.machine import MachineReport
+from ortlab.domain.model import SampleModel
 from ortlab.errors import OrtlabError, as_dict, from_dict
 from ortlab.ui import frame, machine_panel, words
 from ortlab.ui.door import lab
@@ -74,14 +76,11 @@ def path_field() -> None:
 
 
 def sample_buttons() -> None:
-    """*Try the sample model*, the other samples, a foreign profile, a path; says what waits."""
-    samples = sorted(lab().samples(), key=lambda s: s.name != SAMPLE_FIRST)
-    if not samples:
-        st.caption("No sample models are installed here.")
-        return
+    """*Try the sample model*, the other samples, a foreign profile, a path."""
+    samples = _samples()
     with st.container(horizontal=True, vertical_alignment="center"):
-        if st.button("Try the sample model", type="primary", icon=":material/play_arrow:",
-                     key="sample"):  # fmt: skip
+        if samples and st.button("Try the sample model", type="primary", key="sample",
+                                 icon=":material/play_arrow:"):  # fmt: skip
             _open_sample(samples[0])
         chosen = st.menu_button("Other samples", [s.name for s in samples[1:]], key="samples",
                                 icon=":material/apps:", format_func=words.safe)  # fmt: skip
@@ -89,18 +88,23 @@ def sample_buttons() -> None:
         path_field()
     if chosen:
         _open_sample(next(s for s in samples if s.name == chosen))
+
+
+def sample_note(found: MachineReport) -> None:
+    """What the sample is, and how long measuring it takes on this machine."""
+    samples = _samples()
+    if not samples:
+        st.caption("No sample models are installed here.")
+        return
     first = samples[0]
-    st.caption(f"The sample: {words.safe(first.about)} {units.size(first.bytes)}"
-               f"{_sample_time(first.path)}.")  # fmt: skip
+    seconds = frame.quietly(lambda: _sample_seconds(first.path, found.machine.id))
+    time = f", about {units.duration(seconds)} to measure" if seconds else ""
+    st.caption(f"The sample: {words.safe(first.about.rstrip('.'))}, "
+               f"{units.size(first.bytes)}{time}.")  # fmt: skip
 
 
-def _sample_time(path: str) -> str:
-    """`, about 30 s to measure`, once the machine is known; empty before."""
-    found = machine_panel.known()
-    if found is None:
-        return ""
-    seconds = frame.quietly(lambda: _sample_seconds(path, found.machine.id))
-    return f", about {units.duration(seconds)} to measure" if seconds else ""
+def _samples() -> list[SampleModel]:
+    return sorted(lab().samples(), key=lambda s: s.name != SAMPLE_FIRST)
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
@@ -130,7 +134,7 @@ def trace_button() -> None:
             _follow(lambda: _trace(paths))
 
 
-def _open_sample(sample: Any) -> None:
+def _open_sample(sample: SampleModel) -> None:
     _follow(lambda: ("start", {"model": lab().add_model(sample.path).id}))
 
 

@@ -15,7 +15,8 @@ _HTML = """
   <div class="head"><span class="phase"></span><span class="left"></span></div>
   <div class="track"><div class="fill"></div></div>
   <div class="rows"></div>
-  <div class="lost" hidden>Connection lost, retrying. The measurement goes on without this page.</div>
+  <div class="lost" hidden>Connection lost, retrying.
+    The measurement goes on without this page.</div>
 </div>
 """
 
@@ -56,13 +57,15 @@ function time(us) {
 function left(seconds) {
   if (seconds == null) return ""
   const whole = Math.max(0, Math.round(seconds))
-  return "about " + (whole < 90 ? whole + "\\u2009s" : Math.round(whole / 60) + "\\u2009min") + " left"
+  const text = whole < 90 ? whole + "\\u2009s" : Math.round(whole / 60) + "\\u2009min"
+  return "about " + text + " left"
 }
 
 function phase(progress) {
   if (progress.status === "queued") {
     const ahead = progress.queue_position
-    return ahead ? `Waiting: ${ahead} measurement${ahead > 1 ? "s" : ""} before this one` : "Starting"
+    const plural = ahead > 1 ? "s" : ""
+    return ahead ? `Waiting: ${ahead} measurement${plural} before this one` : "Starting"
   }
   return progress.message || progress.phase || "Working"
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from concurrent.futures import Future, TimeoutError
+from concurrent.futures import Future
 from functools import cache
 
 import msgspec
@@ -57,12 +57,6 @@ def report() -> MachineReport:
             return found
         except TimeoutError:
             waiting.caption("Looking at this machine: opening a session with every provider …")
-
-
-def known() -> MachineReport | None:
-    """The report if it is there already; None, without waiting, if not."""
-    future = _looking(str(lab().settings.home))
-    return future.result() if future.done() and future.exception() is None else None
 
 
 def forget() -> None:
@@ -130,7 +124,9 @@ def provider_table(found: MachineReport) -> None:
             "hint": state.hint,
             "name": name,
         }
-        for name, state in sorted(known.items(), key=lambda i: (not i[1].loadable, not i[1].built_in))
+        for name, state in sorted(
+            known.items(), key=lambda i: (not i[1].loadable, not i[1].built_in)
+        )
     ]
     table_view.show(rows, _COLUMNS, key="providers", alt="Providers and why some cannot be used",
                     name="providers")  # fmt: skip

@@ -88,9 +88,11 @@ def _problem(model: ModelInfo, problem: Problem, index: int) -> None:
     if problem.hint:
         text += f"\n\n{words.safe(problem.hint)}"
     st.warning(text, icon=":material/build:")
-    if problem.fix and st.button("Repair", key=f"repair-{index}", icon=":material/build:",
-                                 help="Adds a repaired copy; the original stays as it is."):  # fmt: skip
-        code = problem.fix
+    code = problem.fix
+    if code is not None and st.button(
+        "Repair", key=f"repair-{index}", icon=":material/build:",
+        help="Adds a repaired copy; the original stays as it is.",
+    ):  # fmt: skip
         repaired = frame.attempt(lambda: lab().fix_stored(model.id, only=code))
         if repaired is not None:
             frame.go("start", model=repaired.id)

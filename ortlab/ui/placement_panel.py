@@ -46,7 +46,9 @@ def show(placement: Placement) -> None:
     from ortlab.charts import theme
 
     asked, active = _names(placement.requested), _names(placement.active)
-    st.markdown(f"Asked for **{words.safe(asked)}**; the session activated **{words.safe(active)}**.")
+    st.markdown(
+        f"Asked for **{words.safe(asked)}**; the session activated **{words.safe(active)}**."
+    )
     _verdict(placement)
     st.plotly_chart(charts.shares(placement), key="placement-shares", config=theme.CONFIG,
                     alt="Share of nodes and of time by provider")  # fmt: skip

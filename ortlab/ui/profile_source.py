@@ -21,8 +21,7 @@ class Source:
         """The profile, with or without its warm-up runs."""
         if self.trace:
             return lab().trace(self.trace, steady=steady).record
-        assert self.run and self.row
-        return lab().profile_of(self.run, self.row, steady=steady).record
+        return lab().profile_of(self.run or "", self.row or "", steady=steady).record
 
     def timeline(self, run: int) -> list[TraceEvent]:
         """The node events of one run."""
@@ -72,8 +71,8 @@ def pick() -> Source | None:
 
 def _nothing() -> None:
     st.title("Profile", anchor=False)
-    st.markdown("**No profile chosen.** Profiling is a separate, slower pass after measuring. Open "
-                "a study that has one, or a profile that ONNX Runtime wrote elsewhere.")  # fmt: skip
+    st.markdown("**No profile chosen.** Profiling is a separate, slower pass after measuring. "
+                "Open a study that has one, or a profile that ONNX Runtime wrote elsewhere.")  # fmt: skip
     with st.container(horizontal=True):
         intake_panel.trace_button()
     recent.links(lab().history(limit=recent.SHOWN), page="profile")

@@ -64,7 +64,7 @@ def cards(study: Study, placement: Placement | None) -> None:
         return
     best = words.row_by_id(study, study.best) or min(measured, key=p50)
     names = short_labels(study.configurations)
-    with st.grid(4, min_column_width=230, row_height=186):
+    with st.grid(4, min_column_width=262, row_height=186):
         _card("Fastest", units.time(p50(best)), names[best.id], _gain(best, study))
         _within_error(study, measured, names)
         _fallback(names[best.id], placement)
@@ -76,9 +76,11 @@ def p50(row: ConfigurationResult) -> float:
     return row.latency.p50_us if row.latency else float("inf")
 
 
-def _card(title: str, value: str, name: str, *badges: tuple[str, str] | None, help: str = "") -> None:
+def _card(
+    title: str, value: str, name: str, *badges: tuple[str, str] | None, about: str = ""
+) -> None:
     with st.container(border=True, height="stretch", gap="xsmall"):
-        st.markdown(title, help=help or None)
+        st.markdown(title, help=about or None)
         st.markdown(f"## {value}")
         st.caption(words.safe(name, limit=80))
         with st.container(horizontal=True, gap="xsmall"):
@@ -110,14 +112,15 @@ def _within_error(
     title = "Fastest, identical outputs" if limit == "identical" else f"Fastest, error ≤ {limit}"
     if not close:
         _card(title, units.MISSING, "No setting stays within this limit, or outputs could not be "
-              "compared.", help=_ERROR_HELP)  # fmt: skip
+              "compared.", about=_ERROR_HELP)  # fmt: skip
         return
     row = min(close, key=p50)
     seen = f"error {units.error(error_of(row, study))}"
-    _card(title, units.time(p50(row)), names[row.id], (seen, "gray"), help=_ERROR_HELP)
+    _card(title, units.time(p50(row)), names[row.id], (seen, "gray"), about=_ERROR_HELP)
 
 
 def error_of(row: ConfigurationResult, study: Study) -> float | None:
+    """Relative error against the baseline's outputs; None where they were not compared."""
     if row.latency is None:
         return None
     if row.id == study.baseline:
@@ -157,7 +160,7 @@ def _quality(study: Study, measured: Sequence[ConfigurationResult]) -> None:
         name += f"; A/A {units.speedup(low)} to {units.speedup(high)}"
     _card("Measurement", value, name, control,
           (f"{doubts} with doubts", "orange") if doubts else None,
-          help="A/A is the baseline measured twice as if it were two settings. Its ratio should "
+          about="A/A is the baseline measured twice as if it were two settings. Its ratio should "
           "be 1; how far it is off is how far any ratio here may be off.")  # fmt: skip
 
 
@@ -195,8 +198,9 @@ def bars(study: Study) -> None:
 def table(study: Study) -> list[ConfigurationResult]:
     """Everything about every row; the rows that are selected come back."""
     rows = list(study.configurations)
-    chosen = table_view.show(records(study), COLUMNS, key="rows", alt="All settings with all figures",
-                             select="multi-row", name=f"study-{study.id}")  # fmt: skip
+    chosen = table_view.show(records(study), COLUMNS, key="rows", select="multi-row",
+                             alt="All settings with all figures",
+                             name=f"study-{study.id}")  # fmt: skip
     return [rows[i] for i in chosen]
 
 

@@ -19,7 +19,9 @@ _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 _LINK = re.compile(r"://|\bwww\.", re.IGNORECASE)
 _CODE = re.compile(r"`([^`]+)`")
 # Bidirectional overrides and zero-width marks can make one name look like another.
-_INVISIBLE = re.compile("[\u0000-\u0008\u000b-\u001f\u007f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+_INVISIBLE = re.compile(
+    "[\u0000-\u0008\u000b-\u001f\u007f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
+)
 
 
 def safe(text: str, *, limit: int = 300) -> str:
@@ -99,7 +101,9 @@ def _against(
 def comparison(candidate: str, against: str, found: Comparison) -> str:
     """One pair in one sentence; the names are foreign text and made safe here."""
     low, high = found.ci95
-    interval = f"ratio {units.speedup(found.ratio)}, 95 % {units.speedup(low)} to {units.speedup(high)}"
+    interval = (
+        f"ratio {units.speedup(found.ratio)}, 95 % {units.speedup(low)} to {units.speedup(high)}"
+    )
     word = {
         "faster": "is faster than",
         "slower": "is slower than",
