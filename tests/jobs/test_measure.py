@@ -29,6 +29,7 @@ MACHINE = MachineReport(
     runtimes=(),
 )
 CPU = Configuration(threads=1, dims={"N": 8})
+ONE_SECOND = StopRule(seconds=1.0)
 
 
 class Kept:
@@ -61,7 +62,7 @@ def measured(
     sink: Kept | None = None,
     cancel: threading.Event | None = None,
     profile: bool = False,
-    stop: StopRule = StopRule(seconds=1.0),
+    stop: StopRule = ONE_SECOND,
     **changes: object,
 ) -> Study:
     """A study of these configurations of one model."""
@@ -166,9 +167,7 @@ def test_one_configuration_that_eats_memory_leaves_the_others_alone(tmp_path: Pa
 
 def test_one_configuration_that_takes_too_long_leaves_the_others_alone(tmp_path: Path) -> None:
     slow = Configuration(threads=1, dims={"N": 12_000})
-    answer = measured(
-        tmp_path, build.heavy(), CPU, slow, run_timeout_s=2.0, open_timeout_s=2.0
-    )
+    answer = measured(tmp_path, build.heavy(), CPU, slow, run_timeout_s=2.0, open_timeout_s=2.0)
     good, bad = answer.configurations
     assert good.latency is not None
     assert bad.error is not None
