@@ -116,6 +116,7 @@ class Preparation:
                 {
                     "model": str(self._model),
                     "dims": configuration.dims,
+                    "assumed": list(self._spec.assumed_dims),
                     "seed": self._spec.seed,
                     "npz": None if self._npz is None else str(self._npz),
                 },

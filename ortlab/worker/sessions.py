@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +68,9 @@ def open_session(
     """
     import_onnxruntime()
     options = options or session_options(configuration)
-    started = time.perf_counter_ns()
-    session = providers.open_session(
+    session, init_us = providers.timed_session(
         model, options=options, choices=configuration["providers"], plugins=plugins
     )
-    init_us = (time.perf_counter_ns() - started) / 1e3
     return session, {"session_init_us": init_us, "active": session.get_providers()}
 
 
