@@ -82,7 +82,8 @@ def make(request: Message, context: Context, *, path: Path) -> Message:
     source = Path(request["model"])
     maker, notes = _open(source, request)
     context.phase("feeds")
-    plan = _plan(maker, request)
+    plan, contradicted = _plan(maker, request)
+    notes += contradicted
     if request.get("npz"):
         values, plan = _own(maker, plan, request, context)
         made = [f"{n}: {_what_fed(n, v)}, from the given file." for n, v in values.items()]
@@ -122,14 +123,22 @@ def _by_value(inputs: Sequence[Input]) -> bool:
     return any(feed_types.element_type(fed.element, name=fed.name).by_value for fed in inputs)
 
 
-def _plan(maker: _Maker, request: Message) -> Plan:
+def _plan(maker: _Maker, request: Message) -> tuple[Plan, list[str]]:
+    """The first plan, and a note for each size that contradicts the parts it is computed from."""
     graph = maker.model.graph if maker.model else feed_graph.as_graph(maker.inputs)
     assert graph is not None
-    hints = dimensions.hints(dimensions.names(graph)) | request.get("hints", {})
+    assumed = set(request.get("assumed") or ())
+    asked: dict[str, int] = request.get("dims") or {}
+    given = {name: size for name, size in asked.items() if name not in assumed}
+    hints = dimensions.hints(dimensions.names(graph)) | {n: asked[n] for n in assumed & set(asked)}
     others = {d for v in graph.outputs for d in v.shape or () if isinstance(d, str)}
-    given = request.get("dims") or {}
     dims = feed_dims.decide(maker.inputs, given=given, hints=hints, others=others)
-    return Plan(dims, seed=int(request.get("seed") or 0))
+    notes = [
+        f"The dimension '{name}' is {dims.size(name)}, computed from its parts, not {size}."
+        for name, size in given.items()
+        if name in dims.keys.values() and dims.size(name) != size
+    ]
+    return Plan(dims, seed=int(request.get("seed") or 0)), notes
 
 
 def _own(

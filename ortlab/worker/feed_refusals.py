@@ -226,11 +226,19 @@ def _split(scene: Scene, match: re.Match[str]) -> Iterator[Move]:
     if axis >= len(shape):
         return
     yield from _swap(scene, [(shape[axis], wanted)])
-    parts = [fed for fed in scene.integers() if fed.dims is not None and len(fed.dims) == 1]
-    for fed in parts:
-        count = scene.plan.shape(fed)[0]
-        if count and shape[axis] % count == 0:
-            yield _filled(scene, [fed], shape[axis] // count)
+    yield from _parts(scene, shape[axis])
+
+
+def _split_sequence(scene: Scene, match: re.Match[str]) -> Iterator[Move]:
+    yield from _parts(scene, int(match.group(1)))
+
+
+def _parts(scene: Scene, total: int) -> Iterator[Move]:
+    """The list of part sizes made to add up."""
+    names = [fed.name for fed in scene.integers() if fed.dims is not None and len(fed.dims) == 1]
+    if names:
+        plan = replace(scene.plan, totals={**scene.plan.totals, **dict.fromkeys(names, total)})
+        yield Move(plan, f"made {', '.join(names)} add up to {total}")
 
 
 def _channels(scene: Scene, match: re.Match[str]) -> Iterator[Move]:
@@ -325,6 +333,7 @@ _RULES: tuple[tuple[str, _Rule], ...] = (
     (r"Invalid input shape: \{|output dimension is negative|[Kk]ernel .* larger", _longer_now),
     (r"C: (\d+) kernel channels: (\d+) group: (\d+)", _channels),
     (r"Axis=(\d+) Input shape=\{(.*?)\}.*selected axis\) was (\d+)", _split),
+    (r"split_size_sum \(\d+\) != split_dim_size \((\d+)\)", _split_sequence),
     (r"k argument \[(\d+)\].*dim value \[(\d+)\]", _second_to_first),
     (r"must be 1 instead of (\d+)", _to_one),
     (r"must have shape \{(.*?)\}\. ?Actual: ?\{(.*?)\}", _shapes_differ),

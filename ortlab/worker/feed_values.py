@@ -41,6 +41,8 @@ class Plan:
     """Lower limits for ids, learned from refusals."""
     exactly: Mapping[str, int] = field(default_factory=dict)
     """Inputs filled with one number, learned from refusals."""
+    totals: Mapping[str, int] = field(default_factory=dict)
+    """Inputs whose numbers must add up to this, learned from refusals."""
     ranks: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Shapes tried for inputs whose rank the model does not tell."""
     absent: frozenset[str] = frozenset()
@@ -126,6 +128,9 @@ def _tensor(
     if fed.name in plan.exactly:
         value = plan.exactly[fed.name]
         return Made(np.full(shape, value), f"all {value}, which ONNX Runtime's refusal asked for")
+    if fed.name in plan.totals:
+        parts = np.asarray(_equal_parts(plan.totals[fed.name], int(np.prod(shape))))
+        return Made(parts.reshape(shape), f"parts of {plan.totals[fed.name]}")
     if fed.element == STRING:
         return Made(np.full(shape, "text", dtype=object), "the word 'text'")
     if fed.element == 9:

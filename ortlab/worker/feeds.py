@@ -18,9 +18,9 @@ NAME = "feeds.npz"
 def make(request: Message, context: Context) -> Message:
     """Writes `feeds.npz` into the private folder.
 
-    Request: `model` (path), `dims` (name → size that the user fixed), `seed`, and optionally
-    `hints` (name → starting size), `npz` (path of the user's own arrays), `try_run` (false:
-    only generate), `limit_bytes`, `max_run_s`.
+    Request: `model` (path), `dims` (name → size), `seed`, and optionally `assumed` (names in
+    `dims` that nobody fixed, so that they may change), `npz` (path of the user's own arrays),
+    `try_run` (false: only generate), `limit_bytes`, `max_run_s`.
     Reply: `path`, `notes` (a sentence per input and per change), `inputs` (name, dtype,
     shape), `dims` (every open dimension with the size used), `tries`.
 
