@@ -11,7 +11,7 @@ from ortlab.domain.finding import Finding, Trial
 from ortlab.domain.placement import Placement
 from ortlab.domain.study import ConfigurationResult, Study, StudySpec
 from ortlab.domain.trace import Profile, TraceEvent
-from ortlab.errors import OrtlabError, RequestError
+from ortlab.errors import MeasurementError, OrtlabError, RequestError
 from ortlab.jobs import environment
 from ortlab.store.home import Store
 
@@ -127,10 +127,14 @@ def _events(store: Store, study: Study, row: ConfigurationResult) -> Path:
     return store.traces.events_of(row.trace_artifact, owner=f"study:{study.id}")
 
 
-def _no_profile(study: Study, row: ConfigurationResult) -> RequestError:
-    reasons = [w.message for w in row.warnings if w.code == "no-profile"]
+def _no_profile(study: Study, row: ConfigurationResult) -> OrtlabError:
     if row.error is not None:
-        reasons.append(row.error.message)
+        return MeasurementError(
+            f"'{row.label}' has no profile because it failed: {row.error.message}",
+            hint=row.error.hint,
+            kind=row.error.kind,
+        )
+    reasons = [w.message for w in row.warnings if w.code == "no-profile"]
     if study.status in ("queued", "running"):
         reasons.append("The study is still being measured.")
     return RequestError(

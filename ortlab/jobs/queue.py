@@ -76,7 +76,7 @@ class Queue:
                 _set(connection, study_id, cancel_requested=1)
 
     def cancel_requested(self, study_id: str) -> bool:
-        """Whether the runner should end this study; also when somebody deleted it."""
+        """Whether the runner should end this study."""
         with self._database.reading() as connection:
             query = select(table.c.cancel_requested).where(table.c.id == study_id)
             return bool(connection.execute(query).scalar())

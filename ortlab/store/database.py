@@ -177,9 +177,14 @@ def as_store_errors(path: Path) -> Iterator[None]:
         raise from_os_error(error, path) from error
 
 
+def is_full(error: OSError) -> bool:
+    """Whether a file operation failed for want of space."""
+    return error.errno in _FULL_ERRNOS
+
+
 def from_os_error(error: OSError, path: Path) -> StoreError:
     """What a failed file operation means for the store."""
-    if error.errno in _FULL_ERRNOS:
+    if is_full(error):
         return StoreError(
             f"'{path}' could not be written: the disk is full.", hint=_FULL_HINT, kind="disk_full"
         )

@@ -11,16 +11,28 @@ from pathlib import Path
 
 import psutil
 
+from ortlab.store.database import as_store_errors, from_os_error, is_full
+
 _NAME = "tmp"
 
 
 @contextmanager
 def private_folder(home: Path, *, purpose: str) -> Iterator[Path]:
-    """A new folder that only this user can read, under `home`, removed at the end."""
+    """A new folder that only this user can read, under `home`, removed at the end.
+
+    Raises:
+        StoreError: the folder cannot be made, or the disk became full while it was in use.
+    """
     folder = home / _NAME / f"{os.getpid()}-{purpose}-{secrets.token_hex(4)}"
-    folder.mkdir(parents=True, mode=0o700)
+    with as_store_errors(folder):
+        folder.mkdir(parents=True, mode=0o700)
     try:
         yield folder
+    except OSError as error:
+        # Whatever was being written here: copies, logs, results.
+        if is_full(error):
+            raise from_os_error(error, folder) from error
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

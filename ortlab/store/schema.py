@@ -86,6 +86,8 @@ decoded = Table(
     Column("trace_digest", Text, primary_key=True),
     Column("events_digest", Text, nullable=False),
 )
+"""Traces of studies as Parquet. A change of that format empties this table in its migration:
+what is missing is decoded again from the trace."""
 
 report = Table(
     "report",

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
+import onnx
 import pytest
 
 from ortlab.domain.study import StudySpec
@@ -18,6 +20,7 @@ from ortlab.errors import StoreError
 from ortlab.lab import Lab
 from ortlab.settings import Settings
 from ortlab.store.home import Store
+from tests import build
 from tests.jobs.conftest import ROOT
 
 SMALL_DISK = "size=1m"
@@ -98,6 +101,20 @@ def test_an_artifact_that_does_not_fit_leaves_nothing_behind(
     assert [p for p in store.artifacts.folder.rglob("*") if p.is_file()] == []
 
 
+def test_a_model_that_does_not_fit_is_told_and_the_others_stay(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    lab = Lab.open(small_disk / "home")
+    onnx.save(build.mlp(), tmp_path / "small.onnx")
+    onnx.save(build.mlp(width=512, layers=4), tmp_path / "large.onnx")
+    kept = lab.add_model(tmp_path / "small.onnx")
+    with pytest.raises(StoreError) as refused:
+        lab.add_model(tmp_path / "large.onnx")
+    assert refused.value.kind == "disk_full"
+    assert lab.models() == [kept]
+    assert list((lab.home / "tmp").iterdir()) == []
+
+
 def _add_for_ever(store: Store, spec: StudySpec) -> None:
     while True:
         store.studies.add(spec)
@@ -126,8 +143,6 @@ def test_no_acknowledged_row_is_lost_when_the_writer_is_killed(
 
 
 def _run(code: str, store: Store, spec: StudySpec) -> subprocess.Popen[str]:
-    import msgspec
-
     arguments = [str(store.home), msgspec.json.encode(spec).decode()]
     return subprocess.Popen(
         [sys.executable, "-c", code, *arguments], cwd=ROOT, text=True, stdout=subprocess.PIPE
