@@ -4,8 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PORT := 8501
 
-# The first Python that is new enough and can make a virtual environment.
-PYTHON := $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
+# The first Python that is new enough and can make a virtual environment; looked for when needed.
+PYTHON = $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	"$$p" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& command -v "$$p" && break; done)
 
@@ -29,7 +29,7 @@ setup: $(VENV)/.test $(VENV)/.compiled
 
 run: $(VENV)/.run $(VENV)/.compiled
 	@$(BIN)/python -c 'import socket; socket.create_server(("127.0.0.1", $(PORT))).close()' 2>/dev/null \
-	|| { echo "Port $(PORT) of 127.0.0.1 is in use: stop what runs there, or choose another with \`make run PORT=8502\`." >&2; exit 1; }
+	|| { echo "Port $(PORT) of 127.0.0.1 is not free: stop what runs there, or choose another with \`make run PORT=8502\`." >&2; exit 1; }
 	@exec $(BIN)/streamlit run app.py --server.address 127.0.0.1 --server.port $(PORT)
 
 test: setup

@@ -18,9 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import onnx
-import torch
-from torch import Tensor, nn
+try:
+    import onnx
+    import torch
+    from torch import Tensor, nn
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing.name} is not installed. Install: pip install -r requirements-zoo.txt")
 
 SEED = 2
 # What every ONNX Runtime since 1.17 reads.
