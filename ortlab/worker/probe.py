@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ortlab.errors import OrtlabError
-from ortlab.worker import providers
+from ortlab.worker import provider_reasons, providers
 from ortlab.worker.protocol import Context
 
 Request = dict[str, Any]
@@ -79,7 +79,7 @@ def try_provider(request: Request, context: Context) -> dict[str, Any]:
         answer |= {"reason": reason_of(error.message), "hint": error.hint}
     except Exception as error:  # ORT raises many kinds; each is this provider's answer
         text = str(error)
-        answer |= {"reason": providers.boiled(text), "hint": providers.cure(text, name)}
+        answer |= {"reason": provider_reasons.boiled(text), "hint": provider_reasons.cure(text, name)}
     answer["devices"] = [_describe(d) for d in _ep_devices() if d.ep_name == name]
     return answer
 

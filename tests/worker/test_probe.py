@@ -11,7 +11,7 @@ from ortlab.catalog.providers import PLUGIN_MODULES
 from ortlab.errors import ProviderUnavailableError
 from ortlab.measure import machine
 from ortlab.sandbox.spawn import run_task
-from ortlab.worker import probe, providers
+from ortlab.worker import probe, provider_reasons, providers
 from tests import build
 
 CPU = "CPUExecutionProvider"
@@ -151,7 +151,7 @@ NO_GPU = (
     ],
 )
 def test_orts_own_sentence_is_boiled_down(said: str, reason: str) -> None:
-    assert providers.boiled(said) == reason
+    assert provider_reasons.boiled(said) == reason
 
 
 def test_everything_listed_is_tried_and_every_refusal_has_a_reason(tmp_path: Path) -> None:
