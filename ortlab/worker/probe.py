@@ -79,7 +79,10 @@ def try_provider(request: Request, context: Context) -> dict[str, Any]:
         answer |= {"reason": reason_of(error.message), "hint": error.hint}
     except Exception as error:  # ORT raises many kinds; each is this provider's answer
         text = str(error)
-        answer |= {"reason": provider_reasons.boiled(text), "hint": provider_reasons.cure(text, name)}
+        answer |= {
+            "reason": provider_reasons.boiled(text),
+            "hint": provider_reasons.cure(text, name),
+        }
     answer["devices"] = [_describe(d) for d in _ep_devices() if d.ep_name == name]
     return answer
 
