@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from ortlab.domain.machine import MachineReport
-from ortlab.domain.study import StudySpec
+from ortlab.domain.study import StopRule, StudySpec
 from ortlab.jobs import environment
 from ortlab.measure import machine
 from ortlab.settings import Settings
@@ -47,8 +47,11 @@ def store(own_home: Path, report: MachineReport) -> Store:
 @pytest.fixture
 def spec() -> StudySpec:
     """Two configurations of the model `m1`."""
-    configurations = tuple(records.configuration(level=level) for level in ("disabled", "all"))
-    return StudySpec(model_id="m1", model_name="m1", configurations=configurations)
+    levels = ("disabled", "all")
+    return StudySpec(
+        model_id="m1", model_name="m1", stop=StopRule(runs=20), profile=False,
+        configurations=tuple(records.configuration(level=level, dims={"N": 4}) for level in levels),
+    )  # fmt: skip
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from ortlab.domain.study import StudySpec
@@ -116,8 +117,6 @@ def test_submitting_starts_a_runner_that_outlives_the_submitter(
         "print(Lab.open(sys.argv[1]).submit(spec), flush=True)\n"
         "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     )
-    import msgspec
-
     submitter = subprocess.run(
         [sys.executable, "-c", code, str(store.home)],
         input=msgspec.json.encode(spec), stdout=subprocess.PIPE, cwd=ROOT, check=False,
@@ -125,6 +124,7 @@ def test_submitting_starts_a_runner_that_outlives_the_submitter(
     assert submitter.returncode == -signal.SIGKILL
     study_id = submitter.stdout.decode().strip()
     until(lambda: status(store, study_id) not in ("queued", "running"), what="the end")
+    assert status(store, study_id) == "done"
     (process,) = runners(store.home)
     assert os.getsid(process.pid) == process.pid
 
