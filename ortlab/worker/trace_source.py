@@ -114,9 +114,9 @@ class Tail:
         self._last = b""
 
     @property
-    def closed(self) -> bool:
-        """Whether the last thing in the file is a closing bracket."""
-        return not self.cut and self._last.endswith((b"]", b"}"))
+    def ends_list(self) -> bool:
+        """Whether the last thing in the file is the closing bracket of a list."""
+        return not self.cut and self._last == b"]"
 
     def pieces(self, stream: BinaryIO) -> Iterator[bytes]:
         """The stream in pieces, up to its end or to where a packed file breaks off.

@@ -90,7 +90,8 @@ class _Reader:
         shape = trace_source.shape(head)
         read = self._lines if shape.one_per_line else self._objects
         whole = read(itertools.chain([head[shape.start :]], pieces), shape)
-        self._truncated = not (whole and tail.closed)
+        # What follows the list in an object does not matter.
+        self._truncated = not (whole and (shape.wrapped or tail.ends_list))
         self._tally.check(head, bytes_read=tail.bytes_read)
 
     def facts(self) -> TraceFacts:
