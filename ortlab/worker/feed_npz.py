@@ -15,7 +15,7 @@ import numpy as np
 from ortlab.errors import FeedError
 from ortlab.worker.feed_dims import Dims
 from ortlab.worker.feed_graph import Input
-from ortlab.worker.feed_types import STRING, bfloat16_bits, element_type
+from ortlab.worker.feed_types import PACKED, STRING, bfloat16_bits, element_type, packed
 
 # Arrays of these names are for judging the outputs, not for feeding.
 IGNORED = ("label", "labels")
@@ -174,6 +174,8 @@ def _checked(fed: Input, name: str, header: _Header, arrays: Mapping[str, Any]) 
         return arrays[name].astype(np.str_).astype(object)
     if fed.element == 16 and found == np.float32:
         return bfloat16_bits(arrays[name])
+    if fed.element in PACKED and found.itemsize == 1 and found.kind in "Viu":
+        return packed(arrays[name].view(np.int8))
     # ml_dtypes writes its types as raw bytes of the same width.
     raw = kind.by_value and found.kind in "Vu" and found.itemsize == kind.dtype.itemsize
     if raw or found.newbyteorder("=") == kind.dtype:

@@ -17,7 +17,14 @@ import numpy as np
 
 from ortlab.worker.feed_dims import Dims
 from ortlab.worker.feed_graph import Input
-from ortlab.worker.feed_types import STRING, bfloat16_bits, element_type, float8_codes
+from ortlab.worker.feed_types import (
+    PACKED,
+    STRING,
+    bfloat16_bits,
+    element_type,
+    float8_codes,
+    packed,
+)
 from ortlab.worker.feed_uses import Size, Use
 
 Array = np.ndarray[Any, Any]
@@ -108,6 +115,8 @@ def _stored(values: Array, element: int, dtype: np.dtype[Any]) -> Array:
         return bfloat16_bits(values)
     if element in (17, 18, 19, 20):
         return float8_codes(values, element)
+    if element in PACKED:
+        return packed(values)
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(values).astype(dtype).reshape(values.shape)
 
@@ -277,7 +286,7 @@ def _limit(fed: Input, use: Use, plan: Plan) -> tuple[int, str]:
 
 
 def _largest(element: int) -> int:
-    return {2: 256, 3: 128, 4: 65536, 5: 32768}.get(element, 1 << 31)
+    return {2: 256, 3: 128, 4: 65536, 5: 32768, 21: 16, 22: 8}.get(element, 1 << 31)
 
 
 def _known(size: Size, plan: Plan) -> int | None:

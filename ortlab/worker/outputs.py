@@ -20,7 +20,7 @@ import numpy as np
 
 from ortlab.errors import MeasurementError
 from ortlab.worker import feeds
-from ortlab.worker.feed_types import TYPES, as_float
+from ortlab.worker.feed_types import PACKED, TYPES, as_float, unpacked
 from ortlab.worker.output_errors import BLOCK_ELEMENTS, Stored, accuracy, compared
 from ortlab.worker.protocol import Context, Message
 
@@ -114,6 +114,8 @@ def _of_ort_value(name: str, value: Any) -> Leaf:
     if value.device_name() != "cpu":
         return Leaf(name, None, note=f"{TYPES[element].name} on a device, which cannot be kept")
     content = ctypes.string_at(value.data_ptr(), value.tensor_size_in_bytes())
+    if element in PACKED:
+        return Leaf(name, unpacked(content, tuple(value.shape()), element))
     array = np.frombuffer(content, TYPES[element].dtype).reshape(value.shape())
     return Leaf(name, array, element)
 

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper
 from ortlab.errors import DimensionError, FeedError, ModelError
 from ortlab.sandbox.limits import default_limits
 from ortlab.sandbox.spawn import Child
-from ortlab.worker import feeds
+from ortlab.worker import feed_types, feeds
 from tests import build
 
 TIMEOUT_S = 120
@@ -437,11 +437,32 @@ def test_without_a_trial_nothing_runs(worker: Worker) -> None:
     assert reply["inputs"]
 
 
-def test_int4_inputs_are_refused_by_name(worker: Worker) -> None:
-    model = single("DequantizeLinear", [tensor("x", 4, dtype=TensorProto.INT4)],
+@pytest.mark.parametrize(
+    ("dtype", "least", "largest"), [(TensorProto.INT4, 0, 7), (TensorProto.UINT4, 0, 9)]
+)
+def test_four_bit_inputs_are_fed_packed(
+    worker: Worker, dtype: int, least: int, largest: int
+) -> None:
+    model = single("DequantizeLinear", [tensor("x", 3, 67, dtype=dtype)],
                    {"scale": np.array(1, np.float32)})  # fmt: skip
     model.opset_import[0].version = 21
-    with pytest.raises(FeedError, match="'x' has the element type int4"):
+    (y,) = worker.outputs(model)
+    values = y.numpy()
+    assert values.shape == (3, 67)
+    assert (values.min(), values.max()) == (least, largest)
+
+
+def test_packing_four_bits_and_back_changes_nothing() -> None:
+    values = np.array([[-8, 7, 0], [-1, 3, 5]])
+    content = feed_types.packed(values).tobytes()[:3]
+    assert np.array_equal(feed_types.unpacked(content, (2, 3), TensorProto.INT4), values)
+
+
+def test_inputs_that_cannot_be_fed_are_refused_by_name(worker: Worker) -> None:
+    model = single("Cast", [tensor("x", 4, dtype=TensorProto.COMPLEX64)], to=FLOAT)
+    with pytest.raises(
+        (FeedError, ModelError), match=r"'x' has the element type complex64|complex64"
+    ):
         worker.make(model)
 
 
