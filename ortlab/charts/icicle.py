@@ -26,11 +26,13 @@ def icicle(profile: Profile, *, leaf_limit: int = LEAF_LIMIT) -> go.Figure:
     if not nodes:
         return theme.empty("Provider, operator, node", "The profile holds no node time.")
     cells = _Cells(runs=max(1, run_count(profile)), total=sum(n.self_us for n in nodes))
+    costliest = sorted(nodes, key=lambda n: n.self_us, reverse=True)
+    shown = {id(node) for node in costliest[:leaf_limit]}
     for provider, own in _grouped(nodes, "provider"):
-        parent = cells.add("", theme.provider_label(provider), own, provider=provider, depth=0)
+        top = cells.add("", theme.provider_label(provider), own, provider=provider, depth=0)
         for op_type, members in _grouped(own, "op_type"):
-            cells.add(parent, op_type, members, provider=provider, depth=1)
-    _add_leaves(cells, nodes, leaf_limit)
+            parent = cells.add(top, op_type, members, provider=provider, depth=1)
+            _add_leaves(cells, parent, members, provider=provider, shown=shown)
     return theme.figure(
         [cells.trace()], height=430, margin={"l": 0, "r": 0, "t": 8, "b": 8},
         uniformtext={"minsize": 10, "mode": "hide"},
@@ -53,9 +55,8 @@ class _Cells:
         self, parent: str, name: str, members: list[NodeRow], *, provider: str, depth: int
     ) -> str:
         """Put one rectangle under `parent`; returns its id."""
-        key = f"{parent}/{name}" if parent else name
-        if key in self.ids:
-            key = f"{key}#{len(self.ids)}"
+        # A number, not the name: ids are written into the page as they are.
+        key = str(len(self.ids) + 1)
         value = sum(node.self_us for node in members)
         self.ids.append(key)
         self.labels.append(theme.plain(name, limit=40))
@@ -88,17 +89,14 @@ def _grouped(nodes: Iterable[NodeRow], field: str) -> list[tuple[str, list[NodeR
     return sorted(groups.items(), key=lambda item: -sum(n.self_us for n in item[1]))
 
 
-def _add_leaves(cells: _Cells, nodes: list[NodeRow], leaf_limit: int) -> None:
-    """One leaf per node for the costliest; the rest of each operator as one leaf."""
-    costliest = sorted(nodes, key=lambda n: n.self_us, reverse=True)
-    shown = {id(node) for node in costliest[:leaf_limit]}
-    for provider, own in _grouped(nodes, "provider"):
-        for op_type, members in _grouped(own, "op_type"):
-            parent = f"{theme.provider_label(provider)}/{op_type}"
-            rest = [node for node in members if id(node) not in shown]
-            for node in members:
-                if id(node) in shown:
-                    name = node.name or f"unnamed {op_type}"
-                    cells.add(parent, name, [node], provider=provider, depth=2)
-            if rest:
-                cells.add(parent, f"{len(rest)} more", rest, provider=provider, depth=2)
+def _add_leaves(
+    cells: _Cells, parent: str, members: list[NodeRow], *, provider: str, shown: set[int]
+) -> None:
+    """One leaf for each costly node of an operator, and one for all the others together."""
+    for node in members:
+        if id(node) in shown:
+            name = node.name or f"unnamed {node.op_type}"
+            cells.add(parent, name, [node], provider=provider, depth=2)
+    rest = [node for node in members if id(node) not in shown]
+    if rest:
+        cells.add(parent, f"{len(rest)} more", rest, provider=provider, depth=2)

@@ -72,7 +72,7 @@ def pick() -> Source | None:
 def _nothing() -> None:
     st.title("Profile", anchor=False)
     st.markdown("**No profile chosen.** Profiling is a separate, slower pass after measuring. "
-                "Open a study that has one, or a profile that ONNX Runtime wrote elsewhere.")  # fmt: skip
+                "Open a study that has one, or a profile that ONNX Runtime wrote.")  # fmt: skip
     with st.container(horizontal=True):
         intake_panel.trace_button()
     recent.links(lab().history(limit=recent.SHOWN), page="profile")

@@ -26,16 +26,13 @@ _INVISIBLE = re.compile(
 
 def safe(text: str, *, limit: int = 300) -> str:
     """Foreign text that Markdown shows as it is: no links, pictures, colours or formulas."""
-    return _PUNCTUATION.sub(r"\\\1", _LINK.sub(_unlinked, plain(text, limit=limit)))
+    return _escaped(plain(text, limit=limit))
 
 
 def safe_with_code(text: str, *, limit: int = 900) -> str:
     """Like `safe`, but what stands between backticks is shown as code, which reads no markup."""
     parts = _CODE.split(plain(text, limit=limit))
-    return "".join(
-        f"`{part}`" if i % 2 else safe(part, limit=limit) if part.strip() else part
-        for i, part in enumerate(parts)
-    )
+    return "".join(f"`{part}`" if i % 2 else _escaped(part) for i, part in enumerate(parts))
 
 
 def verdict(study: Study) -> str:
@@ -130,6 +127,10 @@ def ago(when: str | None, *, now: datetime | None = None) -> str:
             return f"{max(0, round(seconds / size))}{units.THIN}{name} ago"
     days = round(seconds / 86_400)
     return f"{days} days ago" if days <= 7 else then.strftime("%Y-%m-%d")
+
+
+def _escaped(text: str) -> str:
+    return _PUNCTUATION.sub(r"\\\1", _LINK.sub(_unlinked, text))
 
 
 def _unlinked(found: re.Match[str]) -> str:
