@@ -29,9 +29,7 @@ class Settings(BaseSettings):
 
     upload_limit_bytes: int = 2 * GIB
     trace_limit_bytes: int = 2 * GIB
-    archive_entry_limit: int = 10_000
-    archive_ratio_limit: float = 10.0
-    node_limit: int = 200_000
+    unpack_limit_bytes: int = 64 * GIB
     keep_model_bytes: int = GIB
     """Models up to this size are copied into the store; larger ones stay where they are."""
 

@@ -63,13 +63,11 @@ def queue(store: Store) -> Queue:
 
 def _kept_feeds(store: Store, path: Path) -> str:
     limit = store.settings.upload_limit_bytes
-    try:
-        size = path.stat().st_size
-    except OSError as error:
+    if not path.is_file():
         raise FeedError(
-            f"The inputs '{path}' cannot be read: {error.strerror}.",
-            hint="Check the name of the .npz file.",
-        ) from None
+            f"The inputs '{path}' are not a file.", hint="Give an .npz file, one array per input."
+        )
+    size = path.stat().st_size
     if size > limit:
         raise FeedError(
             f"The inputs '{path.name}' have {size:,} bytes; the limit is {limit:,}.",

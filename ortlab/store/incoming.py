@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from ortlab.catalog.samples import SAMPLES
 from ortlab.domain.model import FixReport, ModelInfo, SampleModel
-from ortlab.errors import ModelError
+from ortlab.errors import ModelError, RequestError
 from ortlab.sandbox.spawn import run_task
 from ortlab.store import intake
 from ortlab.store.home import Store
@@ -38,6 +39,7 @@ def add(store: Store, path: Path, *, name: str | None = None) -> ModelInfo:
 
 def add_upload(store: Store, files: dict[str, Path]) -> ModelInfo:
     """The card of a model from uploaded files by name: one `.onnx` with its data, or one `.zip`."""
+    _refuse_large(files, limit=store.settings.upload_limit_bytes)
     with store.folder("upload") as folder:
         names = {_plain(name): path for name, path in files.items()}
         archives = [n for n in names if n.lower().endswith(".zip")]
@@ -112,7 +114,7 @@ def _has_its_data(info: ModelInfo) -> bool:
 
 
 def _fix(store: Store, source: Path, out: Path, folder: Path, *, only: str | None) -> FixReport:
-    request = {"path": str(source), "out": str(out)} | ({"only": only} if only else {})
+    request = {"path": str(source.absolute()), "out": str(out)} | ({"only": only} if only else {})
     timeout_s = store.settings.open_timeout_s
     reply = run_task("fix", request, folder=folder / "worker", timeout_s=timeout_s)
     return msgspec.convert(reply, FixReport)
@@ -131,19 +133,24 @@ def _inspect(store: Store, source: Path, folder: Path) -> ModelInfo:
 def _model_in(store: Store, path: Path, folder: Path, *, name: str | None = None) -> Path:
     """The model file that `path` means: itself, the only one of a folder, or of an archive."""
     if path.is_dir():
-        return _only_model(path, shown=str(path))
+        # Not what lies deeper: somebody may give the root of a disk.
+        return _only_model(path, path.glob("*"), shown=str(path))
     shown = name or path.name
     if not shown.lower().endswith(".zip"):
         return path
     into = folder / "unpacked"
-    request = {"path": str(path.absolute()), "into": str(into)}
-    timeout_s = store.settings.open_timeout_s
-    run_task("unpack", request, folder=folder / "worker", timeout_s=timeout_s)
-    return _only_model(into, shown=shown)
+    settings = store.settings
+    request = {
+        "path": str(path.absolute()),
+        "into": str(into),
+        "max_total_bytes": settings.unpack_limit_bytes,
+    }
+    run_task("unpack", request, folder=folder / "worker", timeout_s=settings.open_timeout_s)
+    return _only_model(into, into.rglob("*"), shown=shown)
 
 
-def _only_model(folder: Path, *, shown: str) -> Path:
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+def _only_model(folder: Path, files: Iterable[Path], *, shown: str) -> Path:
+    found = sorted(p for p in files if p.suffix.lower() in SUFFIXES and p.is_file())
     if len(found) == 1:
         return found[0]
     names = ", ".join(p.relative_to(folder).as_posix() for p in found[:5])
@@ -160,7 +167,7 @@ def _gathered(store: Store, names: dict[str, Path], folder: Path) -> Path:
     together.mkdir()
     for name, path in names.items():
         shutil.copyfile(path, together / name)
-    source = _only_model(together, shown=", ".join(sorted(names)))
+    source = _only_model(together, together.glob("*"), shown=", ".join(sorted(names)))
     for data in _inspect(store, source, folder).external_data:
         target = PurePosixPath(data.location)
         # A browser gives names without folders; a graph may expect `weights/layer0.bin`.
@@ -170,6 +177,16 @@ def _gathered(store: Store, names: dict[str, Path], folder: Path) -> Path:
                 (together / target).parent.mkdir(parents=True, exist_ok=True)
                 uploaded.rename(together / target)
     return source
+
+
+def _refuse_large(files: dict[str, Path], *, limit: int) -> None:
+    total = sum(path.stat().st_size for path in files.values())
+    if total > limit:
+        raise RequestError(
+            f"The upload has {total:,} bytes; the limit is {limit:,}.",
+            hint="Give its path on this machine instead, or raise ORTLAB_UPLOAD_LIMIT_BYTES.",
+            kind="upload_too_large",
+        )
 
 
 def _is_inside(location: PurePosixPath) -> bool:

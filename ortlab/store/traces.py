@@ -34,9 +34,7 @@ class Traces:
         Raises:
             TraceError: it is not there, too large, or holds nothing of ONNX Runtime.
         """
-        size = _checked_size(path, limit=self._settings.trace_limit_bytes)
-        with path.open("rb") as stream:
-            content = hashlib.file_digest(stream, "sha256").digest()
+        size, content = _size_and_hash(path, limit=self._settings.trace_limit_bytes)
         trace_id = base64.b32encode(content).decode().lower()[:10]
         if not self._known(trace_id):
             self._keep(trace_id, path, size)
@@ -99,17 +97,24 @@ class Traces:
             return self._artifacts.take(out)
 
 
-def _checked_size(path: Path, *, limit: int) -> int:
+def _size_and_hash(path: Path, *, limit: int) -> tuple[int, bytes]:
     try:
+        if not path.is_file():
+            raise TraceError(f"'{path}' is not a file.", hint="Give the .json that ORT wrote.")
         size = path.stat().st_size
+        if size > limit:
+            raise _too_large(path, size, limit)
+        with path.open("rb") as stream:
+            return size, hashlib.file_digest(stream, "sha256").digest()
     except OSError as error:
         raise TraceError(
-            f"'{path}' cannot be read: {error.strerror}.", hint="Check the name of the file."
+            f"'{path}' cannot be read: {error.strerror}.", hint="Check its name and its rights."
         ) from None
-    if size > limit:
-        raise TraceError(
-            f"'{path.name}' has {size:,} bytes; the limit for a trace is {limit:,}.",
-            hint="Profile fewer runs, or raise ORTLAB_TRACE_LIMIT_BYTES.",
-            kind="trace_too_large",
-        )
-    return size
+
+
+def _too_large(path: Path, size: int, limit: int) -> TraceError:
+    return TraceError(
+        f"'{path.name}' has {size:,} bytes; the limit for a trace is {limit:,}.",
+        hint="Profile fewer runs, or raise ORTLAB_TRACE_LIMIT_BYTES.",
+        kind="trace_too_large",
+    )

@@ -100,6 +100,22 @@ def test_the_name_of_an_upload_is_never_a_path(lab: Lab, file: Path, name: str) 
     assert sorted(p.name for p in lab.home.parent.iterdir()) == ["mlp.onnx", lab.home.name]
 
 
+@pytest.mark.parametrize(
+    ("variable", "name", "branch"),
+    [("UPLOAD", "mlp.onnx", RequestError), ("UNPACK", "model.zip", ModelError)],
+)
+def test_what_is_over_a_limit_is_refused(
+    lab: Lab, file: Path, monkeypatch: pytest.MonkeyPatch,
+    variable: str, name: str, branch: type[OrtlabError],
+) -> None:  # fmt: skip
+    with zipfile.ZipFile(file.with_name("model.zip"), "w") as written:
+        written.write(file, file.name)
+    monkeypatch.setenv(f"ORTLAB_{variable}_LIMIT_BYTES", "1000")
+    with pytest.raises(branch, match="1,000|1000|KiB|B"):
+        Lab.open(lab.home).add_upload({name: file.with_name(name)})
+    assert lab.models() == []
+
+
 def test_an_upload_without_its_data_is_kept_and_says_what_is_missing(
     lab: Lab, tmp_path: Path
 ) -> None:
