@@ -25,7 +25,9 @@ def model(
     return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION)
 
 
-def tensor(name: str, *shape: int | str | None, dtype: int = TensorProto.FLOAT) -> onnx.ValueInfoProto:
+def tensor(
+    name: str, *shape: int | str | None, dtype: int = TensorProto.FLOAT
+) -> onnx.ValueInfoProto:
     """One input or output; a text in `shape` is a symbolic dimension."""
     return helper.make_tensor_value_info(name, dtype, list(shape))
 
@@ -134,7 +136,8 @@ def every_type() -> onnx.ModelProto:
     """Weights of many element types, with raw and with typed data, and inner types declared."""
     built = mlp(width=4, layers=1)
     for number in (2, 3, 6, 7, 9, 10, 11, 12, 13):
-        built.graph.initializer.append(helper.make_tensor(f"typed_{number}", number, [3], [1, 0, 1]))
+        typed = helper.make_tensor(f"typed_{number}", number, [3], [1, 0, 1])
+        built.graph.initializer.append(typed)
     built.graph.value_info.append(tensor("m0", "N", 4))
     return built
 

@@ -43,6 +43,9 @@ def _escapes(location: str) -> str | None:
 
 
 def _within(path: Path, model: Path) -> bool:
+    inner = path.relative_to(model.parent)
+    if not any((model.parent / part).is_symlink() for part in (inner, *inner.parents[:-1])):
+        return True
     try:
         real = path.resolve()
         homes = (model.parent.resolve(), model.resolve().parent)

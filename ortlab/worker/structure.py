@@ -181,6 +181,10 @@ def _unsorted(graph: Graph, node: Node, name: str, where: str) -> Problem:
 
 # ONNX Runtime writes out every call of a local function; this many nodes take it minutes.
 MAX_EXPANDED_NODES = 200_000
+_MANY = 10**15
+
+FunctionKey = tuple[str, str, str]
+"""Domain, name and overload."""
 
 
 def _function_problems(model: Model) -> Iterator[Problem]:
@@ -189,7 +193,7 @@ def _function_problems(model: Model) -> Iterator[Problem]:
         return
     for function in model.functions:
         yield from _graph_problems(function, outer=(), where=f" of function '{function.name}'")
-    sizes: dict[tuple[str, str, str], int] = {}
+    sizes: dict[FunctionKey, int] = {}
     circle = _measure(table, sizes)
     if circle is not None:
         yield Problem(
@@ -210,29 +214,32 @@ def _function_problems(model: Model) -> Iterator[Problem]:
 
 
 def _shown(count: int) -> str:
-    return f"{count:,}" if count < 10**15 else "more than 10^15"
+    return f"{count:,}" if count < _MANY else "more than 10^15"
 
 
-def _measure(
-    table: dict[tuple[str, str, str], Graph], sizes: dict[tuple[str, str, str], int]
-) -> str | None:
+def _measure(table: dict[FunctionKey, Graph], sizes: dict[FunctionKey, int]) -> str | None:
     """Fill in how many nodes each function writes out to; the name of one that calls itself."""
     waiting = {key: _calls(graph) & table.keys() for key, graph in table.items()}
-    while waiting:
-        ready = [key for key, calls in waiting.items() if not calls & waiting.keys()]
-        if not ready:
-            return next(iter(waiting))[1]
-        for key in ready:
-            sizes[key] = _expanded(table[key], sizes)
-            del waiting[key]
-    return None
+    callers: dict[FunctionKey, list[FunctionKey]] = {key: [] for key in table}
+    for key, calls in waiting.items():
+        for called in calls:
+            callers[called].append(key)
+    ready = [key for key, calls in waiting.items() if not calls]
+    while ready:
+        key = ready.pop()
+        sizes[key] = min(_expanded(table[key], sizes), _MANY)
+        for caller in callers[key]:
+            waiting[caller].discard(key)
+            if not waiting[caller]:
+                ready.append(caller)
+    return next((key[1] for key in table if key not in sizes), None)
 
 
-def _calls(graph: Graph) -> set[tuple[str, str, str]]:
+def _calls(graph: Graph) -> set[FunctionKey]:
     return {(node.domain, node.op_type, node.overload) for node in every_node(graph)}
 
 
-def _expanded(graph: Graph, sizes: dict[tuple[str, str, str], int]) -> int:
+def _expanded(graph: Graph, sizes: dict[FunctionKey, int]) -> int:
     return sum(
         sizes.get((node.domain, node.op_type, node.overload), 1) for node in every_node(graph)
     )

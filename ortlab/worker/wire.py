@@ -28,6 +28,8 @@ MAX_NODES = 200_000
 MAX_GRAPH_DEPTH = 30
 MAX_TYPE_DEPTH = 16
 MAX_RANK = 64
+# An empty tensor of two bytes costs a kilobyte here, so it counts for more than one field.
+_FIELDS_PER_RECORD = 8
 # Touching a page of the map makes 64 KiB around it resident; they are given back this often.
 _RELEASE_EVERY_BYTES = 4 << 20
 
@@ -240,6 +242,7 @@ class _Walk(Reader):
 
     def tensor(self, start: int, end: int) -> Tensor:
         """One tensor; where its bytes lie is noted, not what they are."""
+        self.fields_left -= _FIELDS_PER_RECORD
         found = Tensor()
         dims: list[int] = []
         runs: list[tuple[int, int, int]] = []
@@ -303,6 +306,7 @@ class _Walk(Reader):
 
     def value(self, start: int, end: int) -> Value:
         """A declared name with its type."""
+        self.fields_left -= _FIELDS_PER_RECORD
         found = Value()
         for number, wire, at, stop in self.fields(start, end):
             if number == 1 and wire == 2:

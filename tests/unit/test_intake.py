@@ -45,7 +45,9 @@ def test_copies_share_no_inode_with_the_source(source: Path, tmp_path: Path) -> 
     assert source.read_bytes() == b"model"
 
 
-@pytest.mark.parametrize("location", ["../source/secret.txt", "/etc/hostname", "C:\\w", "a/../../x"])
+@pytest.mark.parametrize(
+    "location", ["../source/secret.txt", "/etc/hostname", "C:\\w", "a/../../x"]
+)
 def test_data_outside_the_folder_is_refused(source: Path, tmp_path: Path, location: str) -> None:
     with pytest.raises(ModelError, match="outside the folder of the model"):
         intake.private_copy(info(location), source, tmp_path / "private")
@@ -69,6 +71,14 @@ def test_model_and_data_linked_into_one_folder_become_real_files(
     assert not copy.is_symlink()
     assert (copy.parent / "w").read_bytes() == b"data"
     assert not (copy.parent / "w").is_symlink()
+
+
+def test_a_linked_folder_out_of_the_folder_is_refused(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "w").write_bytes(b"data")
+    (source.parent / "inner").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ModelError, match="is a link to somewhere else"):
+        intake.private_copy(info("inner/w"), source, tmp_path / "private")
 
 
 def test_a_pipe_is_refused_without_waiting_for_it(source: Path, tmp_path: Path) -> None:

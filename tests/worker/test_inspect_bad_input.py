@@ -69,7 +69,9 @@ def ort_refuses(model: onnx.ModelProto | Path) -> bool:
 
 def test_refusal_reaches_a_one_shot_command_as_model_error(tmp_path: Path) -> None:
     (tmp_path / "empty.onnx").touch()
-    with pytest.raises(ModelError, match="'empty.onnx' is not an ONNX model; it is empty") as info:
+    with pytest.raises(
+        ModelError, match=r"'empty\.onnx' is not an ONNX model; it is empty"
+    ) as info:
         run_task(
             "inspect", {"path": str(tmp_path / "empty.onnx")}, folder=tmp_path / "w", timeout_s=60
         )
@@ -302,9 +304,7 @@ def test_cut_off_external_data_is_told_with_both_sizes(inspect: Inspect, tmp_pat
 
 
 def test_flattened_external_data_has_a_repair(inspect: Inspect, tmp_path: Path) -> None:
-    path = build.with_outside_data(
-        build.mlp(), tmp_path / "m.onnx", location="onnx/weights.data"
-    )
+    path = build.with_outside_data(build.mlp(), tmp_path / "m.onnx", location="onnx/weights.data")
     assert problem(inspect(path), "misplaced-external-data").fix == "repack-external"
 
 
@@ -409,7 +409,9 @@ def test_any_mutant_is_described_or_refused_and_the_worker_lives(
     model = bytearray(data.draw(st.sampled_from([SEED, NESTED])))
     for _ in range(data.draw(st.integers(1, 6))):
         model[data.draw(st.integers(0, len(model) - 1))] = data.draw(st.integers(0, 255))
+    refusal = None
     try:
-        assert inspect(bytes(model)).id
+        inspect(bytes(model))
     except ModelError as error:
-        assert error.hint
+        refusal = error
+    assert refusal is None or refusal.hint

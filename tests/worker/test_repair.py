@@ -130,9 +130,7 @@ def test_misplaced_external_data_is_repacked(fix: Fix, tmp_path: Path) -> None:
     report = fix(path, tmp_path / "out" / "fixed.onnx")
     assert [applied.code for applied in report.applied] == ["repack-external"]
     assert [data.location for data in report.model.external_data] == ["fixed.onnx.data"]
-    np.testing.assert_array_equal(
-        outputs(tmp_path / "out" / "fixed.onnx"), expected(tmp_path)
-    )
+    np.testing.assert_array_equal(outputs(tmp_path / "out" / "fixed.onnx"), expected(tmp_path))
 
 
 def test_a_repaired_model_takes_its_data_with_it(fix: Fix, tmp_path: Path) -> None:
@@ -142,9 +140,7 @@ def test_a_repaired_model_takes_its_data_with_it(fix: Fix, tmp_path: Path) -> No
     fix(path, tmp_path / "out" / "fixed.onnx")
     path.unlink()
     (tmp_path / "weights.data").unlink()
-    np.testing.assert_array_equal(
-        outputs(tmp_path / "out" / "fixed.onnx"), expected(tmp_path)
-    )
+    np.testing.assert_array_equal(outputs(tmp_path / "out" / "fixed.onnx"), expected(tmp_path))
 
 
 def test_missing_data_cannot_be_repaired_and_leaves_nothing(fix: Fix, tmp_path: Path) -> None:
@@ -152,7 +148,7 @@ def test_missing_data_cannot_be_repaired_and_leaves_nothing(fix: Fix, tmp_path: 
     model.ir_version = 14
     path = build.with_outside_data(model, tmp_path / "m.onnx")
     (tmp_path / "weights.data").unlink()
-    with pytest.raises(ModelError, match="'weights.data' is missing"):
+    with pytest.raises(ModelError, match=r"'weights\.data' is missing"):
         fix(path, tmp_path / "out" / "fixed.onnx")
     assert not list((tmp_path / "out").iterdir())
 
