@@ -264,6 +264,35 @@ def test_the_exported_script_of_a_study_runs(ortlab: Command, mlp: Path, tmp_pat
     assert "(3, 256)" in done.stdout
 
 
+def test_a_finding_is_tried_beside_its_fix_and_says_what_became_of_it(ortlab: Command, mlp: Path):
+    from ortlab import Lab
+
+    lab = Lab.open(ortlab.home)
+    cores = lab.machine().machine.cpu.usable_cores
+    document = ortlab("bench", mlp, "--dim", "N=4", "-t", cores + 2, "-s", "2", "--json").document
+    found = {finding["diagnosis"]: finding for finding in document["findings"]}
+    finding = found["oversubscribed"]
+    assert f"on {cores} usable cores" in finding["evidence"]
+    assert finding["proposal"]["threads"] == cores
+    tried = lab.try_fix(document["study"]["id"], "oversubscribed", finding["configuration_id"])
+    study = lab.wait(tried).record
+    assert [row.threads for row in study.configurations] == [cores + 2, cores]
+    again = {f.diagnosis: f for f in lab.findings(document["study"]["id"])}
+    trial = again["oversubscribed"].trial
+    assert trial is not None
+    assert trial.verdict in ("faster", "slower", "same", "cannot tell")
+
+
+def test_fusions_that_a_low_level_misses_are_found_in_a_real_profile(ortlab: Command):
+    model = "sample_models/digits_cnn.onnx"
+    done = ortlab("bench", model, "--batch", "1", "-l", "disabled", "-t", "1", "-s", "2",
+                  "--profile", "--json")  # fmt: skip
+    assert done.code == 0, done.err
+    found = {finding["diagnosis"]: finding for finding in done.document["findings"]}
+    assert "Relu after Conv" in found["missing-fusion"]["evidence"]
+    assert found["missing-fusion"]["proposal"]["level"] == "all"
+
+
 # Ends
 
 
