@@ -14,7 +14,9 @@ NAME = re.compile(r"^[A-Za-z0-9_.-]+")
 
 
 def documents() -> list[Path]:
-    return sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("[!.]*/README.md")])
+    return sorted(
+        [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("[!.]*/README.md")]
+    )
 
 
 def normal(name: str) -> str:
