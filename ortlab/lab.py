@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -195,7 +196,7 @@ class Lab:
         Args:
             seconds, precision, runs: when to stop; the first one that is reached.
             warmup: exactly so many runs first, instead of until steady.
-            on_progress: called with a `Progress` while waiting.
+            on_progress: called with a `Progress` while waiting; by default a line of text.
             others: further fields of `ortlab.domain.ask.Ask`, such as `dims` or `profile`.
         """
         from ortlab.jobs import asking
@@ -367,7 +368,10 @@ class Lab:
         return noise
 
     def _measure(self, model: ModelInfo, ask: Ask, on_progress: Watcher | None) -> StudyView:
-        return self.wait(self.submit(self.plan(model.id, ask)), on_progress)
+        from ortlab.views import ProgressLine
+
+        study_id = self.submit(self.plan(model.id, ask))
+        return self.wait(study_id, on_progress or ProgressLine(sys.stderr))
 
     def _wait(self, study_id: str, on_progress: Watcher | None) -> StudyView:
         while True:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
 from ortlab.domain import units
-from ortlab.domain.study import ConfigurationResult, Study
+from ortlab.domain.study import ConfigurationResult, Progress, Study
 from ortlab.domain.trace import NodeRow, OperatorRow, Profile, TraceEvent
 from ortlab.errors import RequestError
 
@@ -149,6 +150,35 @@ class ProfileView:
         trust = self.record.trust.grade
         caption = f"{self.record.source} · {len(self.record.runs)} runs · trust {trust}"
         return _html_table(caption, ("operator", "provider", "calls", "self time", "share"), rows)
+
+
+class ProgressLine:
+    """Writes one line about a running study over and over, where a person can see it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._width = 0
+        # A notebook's stream is no terminal, but shows a line that is written again.
+        self._shown = stream.isatty() or "ipykernel" in sys.modules
+
+    def __call__(self, progress: Progress) -> None:
+        """Show where the study stands; the last line stays."""
+        if not self._shown:
+            return
+        text = _progress_text(progress)
+        self._stream.write("\r" + text.ljust(self._width))
+        self._width = len(text)
+        if progress.status not in ("queued", "running"):
+            self._stream.write("\n")
+        self._stream.flush()
+
+
+def _progress_text(progress: Progress) -> str:
+    if progress.status == "queued":
+        return f"queued, {progress.queue_position or 0} before it"
+    left = progress.seconds_left
+    ahead = f", about {units.duration(left)} left" if left else ""
+    return f"{units.share(progress.done_share)} {progress.message or progress.status}{ahead}"[:120]
 
 
 _STUDY_COLUMNS: dict[str, Callable[[Study, ConfigurationResult], Any]] = {

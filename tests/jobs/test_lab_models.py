@@ -111,7 +111,7 @@ def test_what_is_over_a_limit_is_refused(
     with zipfile.ZipFile(file.with_name("model.zip"), "w") as written:
         written.write(file, file.name)
     monkeypatch.setenv(f"ORTLAB_{variable}_LIMIT_BYTES", "1000")
-    with pytest.raises(branch, match="1,000|1000|KiB|B"):
+    with pytest.raises(branch):
         Lab.open(lab.home).add_upload({name: file.with_name(name)})
     assert lab.models() == []
 
