@@ -38,11 +38,7 @@ class Trial:
     """The last run was ended by the time limit."""
 
     def refusal(self, feeds: dict[str, Any], *, by_value: bool) -> Refusal | None:
-        """Why ONNX Runtime refuses these feeds; None when it takes them.
-
-        Raises:
-            MemoryError: never; running out of memory is a refusal like others.
-        """
+        """Why ONNX Runtime refuses these feeds (for want of memory, too); None: it takes them."""
         import onnxruntime as ort
 
         options = ort.RunOptions()

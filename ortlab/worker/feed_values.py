@@ -166,7 +166,13 @@ def _booleans(fed: Input, shape: tuple[int, ...], use: Use, plan: Plan) -> Made:
 def _by_role(
     fed: Input, shape: tuple[int, ...], use: Use, plan: Plan, others: Mapping[str, Input]
 ) -> Made | None:
-    """Values for an input whose place in the graph demands certain numbers."""
+    """Values for an input whose place in the graph demands certain numbers.
+
+    Shapes, counts and axes come as scalars and lists; what has more axes, or indexes a table,
+    only had its largest value or one of its rows used that way.
+    """
+    if use.bounds or len(shape) > 1:
+        return None
     count = int(np.prod(shape))
     for role, data in use.roles.items():
         target = others.get(data)

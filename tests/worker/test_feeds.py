@@ -113,6 +113,20 @@ def test_an_input_that_is_a_shape_gets_one_that_fits(
     assert not [n for n in worker.reply["notes"] if n.startswith("After")]
 
 
+def test_ids_whose_largest_becomes_a_count_stay_ids(worker: Worker) -> None:
+    nodes = [
+        node("Gather", ["table", "ids"], ["g"]),
+        node("ReduceMax", ["ids"], ["most"], keepdims=0),
+        node("Range", ["zero", "most", "one"], ["y"]),
+    ]
+    weights = {"table": np.ones((9, 2), np.float32), "zero": np.array(0), "one": np.array(1)}
+    model = build.model(
+        nodes, [tensor("ids", 1, 400, dtype=INT64)],
+        [tensor("y", None, dtype=INT64), tensor("g", None, None, None)], weights,
+    )  # fmt: skip
+    assert len(np.unique(worker.feeds(model)["ids"])) == 9
+
+
 def test_counts_and_axes_are_small(worker: Worker) -> None:
     inputs = [tensor("x", "n"), tensor("k", 1, dtype=INT64)]
     made = node("TopK", ["x", "k"], ["y", "i"])
