@@ -32,6 +32,8 @@ from ortlab.worker.wire import Graph, Model, Node
 # Calls of local functions are followed into their bodies, at most this many nodes in all.
 _MAX_VISITS = 50_000
 _MAX_CALL_DEPTH = 20
+# Those whose operators mean here what the tables below say.
+_DOMAINS = ("", "com.microsoft", "ai.onnx.ml")
 _MAX_COUNT = (1 << 63) - 1
 
 
@@ -79,7 +81,8 @@ class Count:
         if function is not None:
             return self._call(node, function, facts, depth)
         call = Call(node, [facts.get(name, UNKNOWN) for name in node.inputs], self._model.buffer)
-        found = node_facts(RULES, call)
+        known = node.domain in _DOMAINS
+        found = node_facts(RULES, call) if known else []
         outputs = []
         for i, name in enumerate(node.outputs):
             fact = found[i] if i < len(found) else UNKNOWN
@@ -87,6 +90,9 @@ class Count:
                 fact = declared_fact(self._model, graph, name, self._sizes)
             facts[name] = fact
             outputs.append(fact)
+        if not known:
+            # An operator of another domain may do any work under any name.
+            return Work(None, _bytes_moved(call, outputs))
         if node.graphs:
             heavy = any(inner.op_type in FLOPS for g in node.graphs for inner in every_node(g))
             return Work(None if heavy else 0, None)

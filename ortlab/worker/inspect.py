@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import mmap
 import os
 import stat
@@ -38,7 +39,13 @@ def inspect(request: dict[str, Any], context: Context) -> dict[str, Any]:
         context: of the worker.
     """
     context.phase("inspect")
-    info = model_info(Path(request["path"]), preflight.limits(request))
+    # Hundreds of thousands of small objects are made and none in a circle: looking for
+    # circles takes a tenth of the time.
+    gc.disable()
+    try:
+        info = model_info(Path(request["path"]), preflight.limits(request))
+    finally:
+        gc.enable()
     plain: dict[str, Any] = msgspec.to_builtins(info)
     return plain
 

@@ -76,8 +76,10 @@ class Graph(Struct):
     inputs: list[Value] = []
     outputs: list[Value] = []
     initializers: list[Tensor] = []
-    value_info: dict[str, tuple[int, int]] = {}
-    """Where the declared type of an inner tensor lies; read when it is needed."""
+    value_info: list[tuple[int, int]] = []
+    """Where the declared types of inner tensors lie; read when one is needed."""
+    declared: dict[str, Value] | None = None
+    """What lies there by name, once it was read."""
     domain: str = ""
     overload: str = ""
     opsets: dict[str, int] = {}
@@ -99,8 +101,11 @@ class Model(Struct):
 
     def declared(self, graph: Graph, name: str) -> Value | None:
         """The type that `graph` declares for the inner tensor `name`, if it does."""
-        span = graph.value_info.get(name)
-        return _Walk(self.buffer).value(*span) if span else None
+        if graph.declared is None:
+            walk = _Walk(self.buffer)
+            values = (walk.value(*span) for span in graph.value_info)
+            graph.declared = {value.name: value for value in values}
+        return graph.declared.get(name)
 
 
 def walk(buffer: Buffer) -> Model:
@@ -162,7 +167,7 @@ class _Walk(Reader):
             if number == 1:
                 found.nodes.append(self._node(at, stop, depth))
             elif number == 13:
-                found.value_info[self._value_name(at, stop)] = (at, stop)
+                found.value_info.append((at, stop))
             elif number == 5:
                 found.initializers.append(self.tensor(at, stop))
             elif number == 11:
@@ -297,12 +302,6 @@ class _Walk(Reader):
             if number in entry and wire == 2:
                 entry[number] = self.text(at, stop)
         return entry[1], entry[2]
-
-    def _value_name(self, start: int, end: int) -> str:
-        for number, wire, at, stop in self.fields(start, end):
-            if number == 1 and wire == 2:
-                return self.text(at, stop)
-        return ""
 
     def value(self, start: int, end: int) -> Value:
         """A declared name with its type."""
