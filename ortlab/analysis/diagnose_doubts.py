@@ -100,7 +100,8 @@ def _drifting(study: Study) -> Symptom | None:
     notices = [n for row in measured(study) for n in row.warnings if n.code == "drifting"]
     if not notices:
         return None
-    more = f" The same in {len(notices) - 1} more rows." if len(notices) > 1 else ""
+    others = len(notices) - 1
+    more = f" The same in {others} other row{'s' * (others != 1)}." if others else ""
     return Symptom(evidence=notices[0].message + more)
 
 

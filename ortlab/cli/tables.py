@@ -104,25 +104,32 @@ def study(record: Study, findings: Sequence[Finding] = ()) -> RenderableType:
 
 def verdict(record: Study) -> str:
     """Which configuration is fastest, by how much and how surely, in one sentence."""
-    rows = {row.id: row for row in record.configurations}
-    best = rows.get(record.best or "")
-    measured = [row for row in record.configurations if row.latency]
-    if best is None or best.latency is None:
-        return "No configuration could be measured." if not measured else "There is no verdict."
-    time = units.time(best.latency.p50_us)
+    rows = {row.id: row for row in record.configurations if row.latency}
+    if not rows:
+        return "No configuration could be measured."
+    best, baseline = rows.get(record.best or ""), rows.get(record.baseline)
+    if best is None:
+        return "Which configuration is fastest cannot be said."
+    time = units.time(best.latency.p50_us if best.latency else None)
+    if len(rows) == 1:
+        return f"{best.label} needs {time}."
     compared = best.vs_baseline
-    if best.id == record.baseline or compared is None:
-        others = [r.vs_baseline for r in measured if r.id != best.id and r.vs_baseline]
-        if not others:
-            return f"{best.label} needs {time}."
-        if any(other.verdict in ("same", "cannot tell") for other in others):
-            return f"Nothing is clearly faster than {best.label}, which needs {time}."
-        return f"{best.label} is fastest with {time}; nothing beats the baseline."
+    if baseline is None or compared is None or best.id == baseline.id:
+        return _baseline_wins(record, best, time)
     low, high = compared.ci95
-    return (
-        f"{best.label} is fastest with {time}: {units.speedup(compared.ratio)} the baseline "
-        f"(95 % interval {low:.2f} to {high:.2f}, {compared.verdict})."
-    )
+    interval = f"95 % interval {low:.2f} to {high:.2f}"
+    if compared.verdict == "faster":
+        ratio = units.speedup(compared.ratio)
+        return f"{best.label} is fastest with {time}: {ratio} the baseline ({interval})."
+    known = "does not differ" if compared.verdict == "same" else "cannot be told apart"
+    return f"{best.label}, with {time}, {known} from the baseline ({interval})."
+
+
+def _baseline_wins(record: Study, best: ConfigurationResult, time: str) -> str:
+    others = [r.vs_baseline for r in record.configurations if r.id != best.id and r.vs_baseline]
+    if others and all(other.verdict == "slower" for other in others):
+        return f"{best.label} is fastest with {time}; every other row is slower."
+    return f"Nothing is clearly faster than {best.label}, which needs {time}."
 
 
 def profile(record: Profile, *, top: int | None = None) -> RenderableType:
@@ -217,12 +224,18 @@ def _control(record: Study) -> Iterator[str]:
 
 
 def _findings(findings: Sequence[Finding]) -> Iterator[RenderableType]:
-    if findings:
+    """The first finding of each diagnosis, and how many other rows have it too."""
+    rows: dict[str, list[Finding]] = {}
+    for finding in findings:
+        rows.setdefault(finding.diagnosis, []).append(finding)
+    shown = list(rows.values())[:TOP_FINDINGS]
+    if shown:
         yield _heading("Findings")
-        yield _text([f"{f.severity}: {f.title}. {f.evidence} {f.fix}"
-                     for f in findings[:TOP_FINDINGS]])  # fmt: skip
-    if len(findings) > TOP_FINDINGS:
-        yield _text([f"{len(findings) - TOP_FINDINGS} more with --json."])
+    for first, *more in shown:
+        also = f" The same on {len(more)} more." if more else ""
+        yield _text([f"{first.severity}: {first.title}. {first.evidence}{also} {first.fix}"])
+    if len(rows) > TOP_FINDINGS:
+        yield _text([f"{len(rows) - TOP_FINDINGS} more with --json."])
 
 
 def _problems(info: ModelInfo) -> Iterator[RenderableType]:

@@ -42,6 +42,13 @@ def test_the_verdict_does_not_crown_a_row_that_cannot_be_told_apart():
     assert "Nothing is clearly faster" in tables.verdict(study(base, other, best=base.id))
 
 
+def test_the_verdict_does_not_call_a_row_fastest_that_cannot_be_told_from_the_baseline():
+    faster = row(configuration(level="basic"), p50_us=990.0, ratio=1.01, half_width=0.1)
+    text = tables.verdict(study(row(), faster, best=faster.id))
+    assert "fastest" not in text
+    assert "cannot be told apart" in text
+
+
 def test_findings_are_listed_with_their_evidence():
     slow = study(row(configuration(threads=8)))
     found = findings(slow, machine=records.machine(), model=records.model(),
