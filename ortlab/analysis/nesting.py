@@ -50,12 +50,18 @@ def _nest(events: Events, parent: Ints, depth: Ints, self_us: Ints) -> None:
     """Fill the three arrays; only groups of events that overlap are walked one by one."""
     by_start = np.lexsort((-events.order, -events.duration, events.start, events.lane))
     bounds = _group_bounds(events, by_start)
-    holders = np.array([text in _GRAPH_HOLDERS for text in events.op_type.texts] or [False])
-    holds = holders[events.op_type.codes]
-    many = np.flatnonzero(np.diff(bounds) > 1)
-    walk = _Walk(events, holds, parent, depth, self_us)
-    for first, last in zip(bounds[many].tolist(), bounds[many + 1].tolist(), strict=True):
-        walk.group(by_start[first:last].tolist())
+    sizes = np.diff(bounds)
+    several = sizes > 1
+    walked = by_start[np.repeat(several, sizes)]
+    walk = _Walk(events, walked)
+    last = 0
+    for size in sizes[several].tolist():
+        walk.group(range(last, last + size))
+        last += size
+    inside = np.array(walk.parent, np.int64)
+    parent[walked] = np.where(inside == NOBODY, NOBODY, walked[inside])
+    depth[walked] = walk.depth
+    self_us[walked] = walk.self_us
 
 
 def _group_bounds(events: Events, by_start: Ints) -> Ints:
@@ -73,21 +79,21 @@ def _group_bounds(events: Events, by_start: Ints) -> Ints:
 
 
 class _Walk:
-    """The open events of one thread, outermost first."""
+    """Nests events, given by start and the longest first; positions are among those."""
 
-    def __init__(
-        self, events: Events, holds: Flags, parent: Ints, depth: Ints, self_us: Ints
-    ) -> None:
-        self._start: list[int] = events.start.tolist()
-        self._end: list[int] = events.end.tolist()
-        self._order: list[int] = events.order.tolist()
-        self._holds: list[bool] = holds.tolist()
-        self._parent, self._depth, self._self_us = parent, depth, self_us
+    def __init__(self, events: Events, walked: Ints) -> None:
+        holders = np.array([text in _GRAPH_HOLDERS for text in events.op_type.texts] or [False])
+        self._start: list[int] = events.start[walked].tolist()
+        self._end: list[int] = events.end[walked].tolist()
+        self._order: list[int] = events.order[walked].tolist()
+        self._holds: list[bool] = holders[events.op_type.codes[walked]].tolist()
+        self.parent = [NOBODY] * len(walked)
+        self.depth = [0] * len(walked)
+        self.self_us: list[int] = events.duration[walked].tolist()
 
-    def group(self, positions: list[int]) -> None:
-        """Nest events that overlap or touch, given by start, longest first."""
+    def group(self, positions: range) -> None:
+        """Nest events of one thread that overlap or touch."""
         stack: list[int] = []
-        room = {at: self._end[at] - self._start[at] for at in positions}
         for at in positions:
             length = self._end[at] - self._start[at]
             # One of no length may belong to what ends just there.
@@ -95,11 +101,11 @@ class _Walk:
             while stack and self._end[stack[-1]] <= over:
                 stack.pop()
             for outer in reversed(stack[-MAX_DEPTH:]):
-                if room[outer] >= length and self._holds_event(outer, at):
-                    room[outer] -= length
-                    self._parent[at] = outer
-                    self._depth[at] = self._depth[outer] + 1
-                    self._self_us[outer] -= length
+                # What a node has left of its own time is all that it can still hold.
+                if self.self_us[outer] >= length and self._holds_event(outer, at):
+                    self.self_us[outer] -= length
+                    self.parent[at] = outer
+                    self.depth[at] = self.depth[outer] + 1
                     break
             stack.append(at)
 

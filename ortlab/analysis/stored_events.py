@@ -93,23 +93,21 @@ def read(path: Path) -> StoredTrace:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    wanted = ["cat", "order", "ts", "dur", "pid", "tid", *_WORDS, *_NUMBERS]
     try:
-        facts = msgspec.json.decode(pq.read_metadata(path).metadata[FACTS_KEY], type=TraceFacts)
-        table = pq.read_table(path, columns=wanted, read_dictionary=list(_WORDS))
+        with pq.ParquetFile(path, read_dictionary=list(_WORDS)) as file:
+            facts = msgspec.json.decode(file.metadata.metadata[FACTS_KEY], type=TraceFacts)
+            category, events = _ints(_column(file, "cat")), _events(file)
     except (OSError, KeyError, TypeError, pa.ArrowInvalid, msgspec.MsgspecError) as error:
         raise TraceError(
             f"The stored events of this trace cannot be read: {error}", hint="Open the trace again."
         ) from None
-    category = table["cat"].to_numpy()
-    lanes = _lanes(table)
     device = (category == KERNEL) | (category == API)
     return StoredTrace(
         facts=facts,
-        nodes=_events(table.filter(pa.array(category == NODE)), lanes[category == NODE]),
-        session=_events(table.filter(pa.array(category == SESSION)), lanes[category == SESSION]),
+        nodes=events.where(category == NODE),
+        session=events.where(category == SESSION),
         device_count=int(device.sum()),
-        device_us=int(table["dur"].to_numpy()[device].sum()),
+        device_us=int(events.duration[device].sum()),
     )
 
 
@@ -125,20 +123,21 @@ def dense(codes: Ints) -> Ints:
     return numbered
 
 
-def _lanes(table: Any) -> Ints:
-    """A code for each event's thread, the same in all categories."""
-    return combined(dense(_ints(table["pid"])), dense(_ints(table["tid"])))
+def _column(file: Any, name: str) -> Any:
+    """One column; one at a time, because Arrow's form of all takes as much again."""
+    return file.read(columns=[name])[name]
 
 
-def _events(table: Any, lanes: Ints) -> Events:
-    words = {word: _words(table[word]) for word in _WORDS}
+def _events(file: Any) -> Events:
+    process, thread = (dense(_ints(_column(file, name))) for name in ("pid", "tid"))
     return Events(
-        start=_ints(table["ts"]),
-        duration=_ints(table["dur"]),
-        order=_ints(table["order"]),
-        lane=lanes,
-        numbers={name: _ints(table[name]) for name in _NUMBERS},
-        **words,
+        start=_ints(_column(file, "ts")),
+        duration=_ints(_column(file, "dur")),
+        order=_ints(_column(file, "order")),
+        # The same codes in all categories: runs and nodes of a thread have one lane.
+        lane=combined(process, thread),
+        numbers={name: _ints(_column(file, name)) for name in _NUMBERS},
+        **{name: _words(_column(file, name)) for name in _WORDS},
     )
 
 

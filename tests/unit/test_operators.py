@@ -129,6 +129,38 @@ def test_bodies_of_loops_are_not_counted_twice() -> None:
     assert loop.self_us + body == loop.total_us
 
 
+def scopes_of(events: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    return sorted((row.scope, row.name) for row in profile(text(events)).nodes)
+
+
+def test_equal_nodes_inside_and_outside_of_a_body_are_two_nodes() -> None:
+    events = [node("same", 2, 3, op="Add"), node("loop", 1, 9, op="Loop"),
+              node("same", 20, 3, op="Add")]  # fmt: skip
+    assert scopes_of(events) == [("", "loop"), ("", "same"), ("loop", "same")]
+
+
+def test_a_body_that_seems_to_end_a_microsecond_late_is_still_inside() -> None:
+    # Start and length are cut to whole µs one by one; ORT writes the inner event first.
+    events = [node("inner", 5, 6), node("branch", 1, 9, op="If")]
+    assert scopes_of(events) == [("", "branch"), ("branch", "inner")]
+    assert scopes_of(events[::-1]) == [("", "branch"), ("", "inner")]
+
+
+def test_an_event_of_no_length_at_a_border_is_inside_only_of_what_runs_graphs() -> None:
+    inner = node("inner", 10, 0)
+    assert scopes_of([inner, node("branch", 1, 9, op="If")])[1] == ("branch", "inner")
+    assert scopes_of([inner, node("add", 1, 9, op="Add")])[1] == ("", "inner")
+    assert scopes_of([node("branch", 1, 9, op="If"), inner])[1] == ("", "inner")
+
+
+def test_where_no_event_took_time_shares_are_of_calls() -> None:
+    found = profile(text([node("a", 1, 0), node("b", 2, 0, op="Add"), node("b", 3, 0, op="Add")]))
+    assert {row.op_type: row.share for row in found.operators} == {
+        "Add": pytest.approx(2 / 3),
+        "MatMul": pytest.approx(1 / 3),
+    }
+
+
 def test_time_of_a_loop_body_node_is_summed_over_the_turns_of_a_run() -> None:
     # Two runs; in each the Loop calls `step` three times: 3 × 2 µs, then 3 × 4 µs.
     events = []

@@ -81,6 +81,12 @@ def test_cut_anywhere_a_trace_gives_every_whole_event_before_the_cut(
     assert facts.truncated == (cut.strip() != content.strip())
 
 
+def test_cut_behind_a_bracket_inside_an_event_is_still_cut() -> None:
+    for end in (b"]}]", b"256]"):
+        facts, _ = decoded(MLP[: MLP.rindex(end) + len(end)])
+        assert facts.truncated
+
+
 PACKED = gzip.compress(MLP, mtime=0)
 
 
