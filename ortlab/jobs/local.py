@@ -42,39 +42,49 @@ class StoreSink:
         self._written: Progress | None = None
         self._next_s = 0.0
         self._kept: set[tuple[str, bool]] = set()
-        self._refined: dict[str, ConfigurationResult] = {}
-        self._next_refined_s = 0.0
+        self._unkept: dict[str, ConfigurationResult] = {}
+        self._next_row_s = 0.0
 
     def progress(self, progress: Progress) -> None:
         """Keep where it stands: every change of phase, else twice a second."""
         changed = self._written is None or progress.phase != self._written.phase
         if changed or time.monotonic() >= self._next_s:
             progress = msgspec.structs.replace(progress, study_id=self._study_id)
-            self._store.studies.save_progress(progress)
+            with _patient(self._study_id):
+                self._store.studies.save_progress(progress)
             self._written = progress
             self._next_s = time.monotonic() + PROGRESS_EVERY_S
 
     def row(self, result: ConfigurationResult) -> None:
         """Keep one configuration's answer: a new one or an error now, better figures soon."""
-        if (result.id, result.error is None) not in self._kept or result.trace_artifact:
-            self._refined.pop(result.id, None)
-            self._store.studies.save_rows(self._study_id, [result])
-            self._kept.add((result.id, result.error is None))
-            return
-        self._refined[result.id] = result
-        if time.monotonic() >= self._next_refined_s:
-            self.flush()
+        key = (result.id, result.error is None)
+        self._unkept[result.id] = result
+        if key not in self._kept or result.trace_artifact or time.monotonic() >= self._next_row_s:
+            with _patient(self._study_id):
+                self.flush()
+            self._kept.add(key)
 
     def flush(self) -> None:
-        """Keep the figures that were only remembered so far."""
-        if self._refined:
-            self._store.studies.save_rows(self._study_id, list(self._refined.values()))
-            self._refined.clear()
-        self._next_refined_s = time.monotonic() + REFINED_EVERY_S
+        """Keep the rows that were only remembered so far."""
+        if self._unkept:
+            self._store.studies.save_rows(self._study_id, list(self._unkept.values()))
+            self._unkept.clear()
+        self._next_row_s = time.monotonic() + REFINED_EVERY_S
 
     def artifact(self, path: Path) -> str:
         """Move a file into the store; its digest."""
         return self._store.artifacts.take(path)
+
+
+@contextmanager
+def _patient(study_id: str) -> Iterator[None]:
+    """Go on measuring while another program holds the database; what was meant comes later."""
+    try:
+        yield
+    except StoreError as error:
+        if error.kind != "locked":
+            raise
+        log.warning("study %s: %s", study_id, error.message)
 
 
 def run_study(store: Store, queue: Queue, study_id: str, *, run: Run | None = None) -> None:
