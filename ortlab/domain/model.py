@@ -69,6 +69,8 @@ class ModelInfo(Struct, frozen=True, kw_only=True):
     flops: int | None = None
     bytes_moved: int | None = None
     symbolic_dims: tuple[str, ...] = ()
+    """Every open dimension of the inputs; one without a name of its own (None or `?` in the
+    shape) is called `<input>.<axis>`. Expressions such as `past + 1` follow from their parts."""
     problems: tuple[Problem, ...] = ()
     dim_hints: dict[str, int] = {}
     """A sensible value for each symbolic dimension, by name."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 
 from ortlab.domain.model import Dim, Problem
+from ortlab.errors import DimensionError
 from ortlab.worker.wire import Graph, Value
 
 # Small enough to run anywhere; a batch of one is what people mean by latency.
@@ -30,6 +32,11 @@ _BY_NAME = (
 )
 
 
+_OPERATOR = re.compile(r"[-+*/%(]")
+_WORD = re.compile(r"[A-Za-z_]\w*")
+_NAMELESS = ("?", "None", "unk", "-1", "*")
+
+
 def names(graph: Graph) -> list[tuple[Value, tuple[Dim, ...]]]:
     """Each fed input with its shape, anonymous dimensions named `<input>.<axis>`.
 
@@ -42,27 +49,55 @@ def names(graph: Graph) -> list[tuple[Value, tuple[Dim, ...]]]:
 
 def _named(value: Value) -> tuple[Dim, ...]:
     return tuple(
-        f"{value.name}.{axis}" if dim is None or dim in ("?", "None", "unk") else dim
+        f"{value.name}.{axis}" if dim is None or dim in _NAMELESS else dim
         for axis, dim in enumerate(value.shape or ())
     )
 
 
 def symbols(named: list[tuple[Value, tuple[Dim, ...]]]) -> dict[str, tuple[Value, int]]:
-    """Where each open dimension stands first: its input and axis."""
+    """Where each open dimension stands first: its input and axis.
+
+    An expression such as `past + 1` is no dimension of its own; those it is made of are.
+    """
     found: dict[str, tuple[Value, int]] = {}
     for value, shape in named:
         for axis, dim in enumerate(shape):
-            if isinstance(dim, str):
-                found.setdefault(dim, (value, axis))
+            for name in _parts(dim) if isinstance(dim, str) else ():
+                found.setdefault(name, (value, axis))
     return found
 
 
 def hints(named: list[tuple[Value, tuple[Dim, ...]]]) -> dict[str, int]:
     """A sensible size for each open dimension, from its name, else from where it stands."""
     return {
-        symbol: _sum(symbol, value, axis) or _by_name(symbol) or _by_place(value, axis)
+        symbol: _by_name(symbol) or _by_place(value, axis)
         for symbol, (value, axis) in symbols(named).items()
     }
+
+
+def sizes(named: list[tuple[Value, tuple[Dim, ...]]]) -> dict[str, int]:
+    """The sensible sizes, and what expressions come to with them."""
+    found = hints(named)
+    for _, shape in named:
+        for dim in shape:
+            if isinstance(dim, str) and dim not in found:
+                from ortlab.worker.feed_dims import Dims
+
+                # One that comes out negative stays unknown until the user gave sizes.
+                with suppress(DimensionError):
+                    found[dim] = Dims(found).size(dim)
+    return found
+
+
+def _parts(dim: str) -> list[str]:
+    """The dimensions an expression is made of; a plain name is made of itself."""
+    if not _OPERATOR.search(dim):
+        return [dim]
+    from ortlab.worker.feed_dims import Dims
+
+    expression = Dims({}, keys={("", 0): dim})
+    words = dict.fromkeys(_WORD.findall(dim))
+    return [word for word in words if expression.axes(word)] or [dim]
 
 
 def problems(named: list[tuple[Value, tuple[Dim, ...]]]) -> Iterator[Problem]:
@@ -100,13 +135,3 @@ def _by_place(value: Value, axis: int) -> int:
 def _looks_like_picture(value: Value) -> bool:
     channels = (value.shape or (None, None))[1]
     return channels in (1, 3, 4) or not isinstance(channels, int)
-
-
-def _sum(symbol: str, value: Value, axis: int) -> int | None:
-    """`past + seq` as some exporters write it: the sum of the sizes of its parts."""
-    parts = [part.strip() for part in symbol.split("+")]
-    if len(parts) < 2 or not all(parts):
-        return None
-    sizes = [int(p) if p.isdecimal() and len(p) < 7 else _by_name(p) for p in parts]
-    known = [size for size in sizes if size is not None]
-    return sum(known) if len(known) == len(sizes) else _by_place(value, axis)

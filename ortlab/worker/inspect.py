@@ -9,6 +9,7 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,6 +29,10 @@ from ortlab.worker import (
     wire,
 )
 from ortlab.worker.protocol import Context
+
+# A hostile file can have a fault in each of 200,000 nodes; nobody reads past the first few.
+_MAX_PROBLEMS = 50
+_MAX_QUESTIONS = 500
 
 
 def inspect(request: dict[str, Any], context: Context) -> dict[str, Any]:
@@ -113,7 +118,7 @@ def _described(
     hints = dimensions.hints(named)
     nodes = [node for g in (graph, *model.functions) for node in structure.every_node(g)]
     weights = [tensor for g in _graphs(graph) for tensor in g.initializers]
-    work = flops.work(model, graph, hints)
+    work = flops.work(model, graph, dimensions.sizes(named))
     return ModelInfo(
         id=identity.model_id(model.payloads, parts),
         name=path.name,
@@ -135,8 +140,8 @@ def _described(
         symbolic_dims=tuple(hints),
         dim_hints=hints,
         problems=(
-            *_problems(path, model, graph, limits=limits, parts=parts),
-            *dimensions.problems(named),
+            *islice(_problems(path, model, graph, limits=limits, parts=parts), _MAX_PROBLEMS),
+            *islice(dimensions.problems(named), _MAX_QUESTIONS),
         ),
     )
 

@@ -132,7 +132,7 @@ def test_dimensions_without_a_name_of_their_own_get_one(
     ("shape", "name", "size"),
     [
         (("s0", "s18"), "s0", 1),
-        (("batch_size", "past_sequence_length + 1"), "past_sequence_length + 1", 17),
+        (("batch_size", "past_sequence_length + 1"), "past_sequence_length", 16),
         (("N", 3, "height", "width"), "height", 224),
         (("batch", "audio_samples"), "audio_samples", 16_000),
     ],
@@ -143,6 +143,23 @@ def test_first_sizes_are_sensible(
     node = helper.make_node("Relu", ["x"], ["y"])
     info = inspect(build.model([node], [build.tensor("x", *shape)], [build.tensor("y", *shape)]))
     assert info.dim_hints[name] == size
+
+
+def test_an_expression_is_computed_and_not_asked(inspect: Inspect) -> None:
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    weights = {"w": np.zeros((4, 4), np.float32)}
+    inputs = [build.tensor("x", "past_len + 1", 4)]
+    info = inspect(build.model([node], inputs, [build.tensor("y", None, 4)], weights))
+    assert info.symbolic_dims == ("past_len",)
+    assert info.flops == 2 * (info.dim_hints["past_len"] + 1) * 4 * 4
+
+
+def test_an_expression_that_comes_out_negative_leaves_the_work_unknown(inspect: Inspect) -> None:
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    weights = {"w": np.zeros((4, 4), np.float32)}
+    inputs = [build.tensor("x", "2 - past_len", 4)]
+    info = inspect(build.model([node], inputs, [build.tensor("y", None, 4)], weights))
+    assert info.flops is None
 
 
 def test_flops_of_a_matrix_product_are_two_per_multiply_add(inspect: Inspect) -> None:
