@@ -96,8 +96,10 @@ class Latency(Struct, frozen=True, kw_only=True):
 
 
 class Comparison(Struct, frozen=True, kw_only=True):
-    """Baseline ÷ candidate: above 1 is faster. The interval holds round, session and
-    process spread. `basis` is `wall` or `cpu` (when others were on the cores).
+    """Baseline ÷ candidate: above 1 is faster.
+
+    The interval holds round, session and process spread. `basis` is `wall`, or `cpu` when
+    others were on the cores.
     """
 
     ratio: float

@@ -200,10 +200,14 @@ class _Study:
             elif sessions(seen.blocks, configuration.id):
                 comparison = self.comparison(seen, baseline, configuration, floor=floor)
                 row = rows.measured_row(
-                    configuration, among=self.spec.configurations, seen=seen, prepared=prepared, comparison=comparison,
+                    configuration,
+                    among=self.spec.configurations,
+                    seen=seen,
+                    prepared=prepared,
+                    comparison=comparison,
                     accuracy=self.accuracies.get(configuration.id),
                     model_bytes=_bytes_of(prepared.models[configuration.id]),
-                )  # fmt: skip
+                )
                 self.results[configuration.id] = row
                 self.sink.row(row)
 

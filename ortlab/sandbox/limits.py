@@ -56,7 +56,6 @@ def environment(folder: Path) -> dict[str, str]:
     return allowed | {
         "ORT_DISABLE_TELEMETRY": "1",
         "PYTHONPATH": str(package_root),
-        "PYTHONDONTWRITEBYTECODE": "1",
         "PYTHONNOUSERSITE": "1",
         "PYTHONUTF8": "1",
         "HOME": str(folder),

@@ -98,7 +98,8 @@ _PRELOADED = threading.Event()
 
 def _import_tables() -> None:
     import pandas  # noqa: F401
-    import plotly.graph_objects  # noqa: F401
+
+    import ortlab.charts.theme  # noqa: F401  # brings Plotly with it
 
 
 def with_profile(spec: StudySpec) -> StudySpec:
