@@ -116,6 +116,14 @@ def test_a_model_that_the_quantizer_cannot_take_ends_in_one_sentence(tmp_path: P
     assert "\n" not in refused.value.message
 
 
+def test_a_result_that_onnx_runtime_cannot_open_does_not_count(tmp_path: Path) -> None:
+    model = build.mlp(width=8)
+    model.graph.node[1].op_type, model.graph.node[1].domain = "Unheard", "nobody.knows"
+    model.opset_import.append(helper.make_opsetid("nobody.knows", 1))
+    with pytest.raises(ModelError, match=r"cannot open the quantized model: .*Unheard"):
+        quantized(tmp_path, model)
+
+
 def test_the_encoder_of_the_samples_is_quantized(tmp_path: Path, samples_folder: Path) -> None:
     request = {"model": str(samples_folder / "tiny_encoder.onnx"), "out": str(tmp_path / "o.onnx")}
     reply = run_task("quantize_dynamic", request, folder=tmp_path / "w", timeout_s=TIMEOUT_S)
