@@ -16,6 +16,10 @@ from ortlab.ui.table_view import Column
 
 ERROR_LIMITS = {"identical": 0.0, "0.01 %": 1e-4, "0.1 %": 1e-3, "1 %": 1e-2, "5 %": 5e-2}
 
+_ENDINGS = {
+    "cancelled": "This study was cancelled. What was measured until then is kept.",
+    "lost": "The process that measured this study ended unexpectedly. What it had stored is kept.",
+}
 ERROR_LIMIT_FIRST = "0.1 %"
 _ERROR_HELP = (
     "Largest difference from the baseline's outputs on the same inputs, against their largest "
@@ -251,6 +255,9 @@ def failures(study: Study) -> None:
 
 def doubts(study: Study) -> None:
     """Doubts about single rows, and what happened to the whole study."""
+    told = _ENDINGS.get(study.status)
+    if told:
+        st.info(told, icon=":material/info:")
     for notice in study.notices:
         st.warning(words.safe(notice.message, limit=600), icon=":material/info:")
     if study.error is not None:
