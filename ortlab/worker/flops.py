@@ -225,6 +225,10 @@ def _recurrent(call: Call) -> list[Fact]:
     steps, batch, _ = call.shape(0)
     directions, _, hidden = call.shape(2)
     dtype = call.input(0).dtype
+    if call.attribute("layout", 0):
+        batch, steps = steps, batch
+        state = Fact((batch, directions, hidden), dtype)
+        return [Fact((batch, steps, directions, hidden), dtype), state, state]
     state = Fact((directions, batch, hidden), dtype)
     return [Fact((steps, directions, batch, hidden), dtype), state, state]
 

@@ -33,12 +33,16 @@ def _cast(call: Call) -> list[Fact]:
     return [Fact(first.shape, to, first.values if whole else None)]
 
 
+def _random(call: Call) -> list[Fact]:
+    return [Fact(call.shape(), call.attribute("dtype", 0) or call.input(0).dtype)]
+
+
 def _dtype(number: int) -> Rule:
     return lambda call: [Fact(call.input(0).shape, number)]
 
 
 def _quantized(call: Call) -> list[Fact]:
-    return [Fact(call.shape(), call.input(2).dtype or 2)]
+    return [Fact(call.shape(), call.attribute("output_dtype", 0) or call.input(2).dtype or 2)]
 
 
 def _dequantized(call: Call) -> list[Fact]:
@@ -338,12 +342,15 @@ def windows(call: Call, sizes: Shape, kernel: list[int] | Shape) -> Shape:
             found.append(-(-size // strides[i]))
             continue
         padded = size if automatic == b"VALID" else size + pads[i] + pads[rank + i]
-        found.append(int(rounded((padded - span) / strides[i])) + 1)
+        count = int(rounded((padded - span) / strides[i])) + 1
+        # A last window that would begin in the padding behind the data is not taken.
+        begins_outside = (count - 1) * strides[i] >= size + pads[i]
+        found.append(count - 1 if rounded is ceil and begins_outside else count)
     return tuple(max(count, 0) for count in found)
 
 
 _SAME = """
-    Abs Acos Acosh Asin Asinh Atan Atanh BatchNormalization BiasGelu BiasSplitGelu Bernoulli
+    Abs Acos Acosh Asin Asinh Atan Atanh BatchNormalization BiasGelu BiasSplitGelu
     BitwiseNot Ceil Celu Clip Cos Cosh CumSum Dropout Elu Erf Exp FastGelu Floor Gelu
     GroupNorm GroupNormalization HardSigmoid HardSwish Hardmax Identity InstanceNormalization
     LRN LayerNormalization LeakyRelu Log LogSoftmax LpNormalization MeanVarianceNormalization
@@ -369,7 +376,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("GlobalAveragePool", "GlobalMaxPool", "GlobalLpPool"), _global_pool),
     **dict.fromkeys(("AveragePool", "MaxPool", "LpPool"), _pool),
     **dict.fromkeys(("DepthToSpace", "SpaceToDepth"), _depth_to_space),
-    "ArgMax": _arg_reduce, "ArgMin": _arg_reduce, "Cast": _cast, "Concat": _concat,
+    "ArgMax": _arg_reduce, "ArgMin": _arg_reduce, "Bernoulli": _random, "Cast": _cast, "Concat": _concat,
     "Constant": _constant, "ConstantOfShape": _constant_of_shape,
     "DequantizeLinear": _dequantized, "Expand": _expand, "Flatten": _flatten,
     "Gather": _gather, "GatherElements": _as_index, "GatherND": _gather_nd,
