@@ -135,7 +135,8 @@ def _load(source: Path) -> Any:
     try:
         return onnx.load(str(source))
     except Exception as error:  # protobuf, missing files, checks of the external paths
-        raise ModelError(f"{source.name} cannot be loaded for quantization: {error}") from None
+        told = " ".join(str(error).split())
+        raise ModelError(f"{source.name} cannot be loaded for quantization: {told}") from None
 
 
 def _weight_bytes(model: Any) -> int:
@@ -154,8 +155,17 @@ def _quantize(model: Any, out: Path, *, external: bool, subgraphs: bool) -> None
         op_types_to_quantize=list(QUANTIZED_OPS),
         weight_type=QuantType.QInt8,
         use_external_data_format=external,
-        extra_options={"EnableSubgraph": subgraphs},
+        extra_options={"EnableSubgraph": subgraphs, "DefaultTensorType": _weight_type(model)},
     )
+
+
+def _weight_type(model: Any) -> int:
+    """What to take an activation for whose type onnx cannot infer, as behind ORT's own ops."""
+    from onnx import TensorProto
+
+    types = {tensor.data_type for tensor in model.graph.initializer}
+    half = TensorProto.FLOAT16 in types and TensorProto.FLOAT not in types
+    return int(TensorProto.FLOAT16 if half else TensorProto.FLOAT)
 
 
 def _made_nodes(out: Path) -> int:

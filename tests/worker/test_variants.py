@@ -108,11 +108,16 @@ def test_a_quantized_model_is_refused(tmp_path: Path, samples_folder: Path) -> N
         run_task("quantize_dynamic", request, folder=tmp_path / "w", timeout_s=TIMEOUT_S)
 
 
-def test_a_model_that_the_quantizer_cannot_take_ends_in_one_sentence(tmp_path: Path) -> None:
-    model = build.mlp(width=8)
-    model.graph.node[0].op_type = "Unheard"
-    with pytest.raises(ModelError) as refused:
-        quantized(tmp_path, model)
+def test_a_model_whose_weights_are_missing_ends_in_one_sentence(tmp_path: Path) -> None:
+    source = tmp_path / "model.onnx"
+    onnx.save(build.mlp(width=8), source, save_as_external_data=True, location="w.data",
+              size_threshold=0)  # fmt: skip
+    (tmp_path / "w.data").unlink()
+    request = {"model": str(source), "out": str(tmp_path / "o.onnx")}
+    with pytest.raises(
+        ModelError, match=r"model\.onnx cannot be loaded for quantization"
+    ) as refused:
+        run_task("quantize_dynamic", request, folder=tmp_path / "w", timeout_s=TIMEOUT_S)
     assert "\n" not in refused.value.message
 
 
@@ -122,6 +127,13 @@ def test_a_result_that_onnx_runtime_cannot_open_does_not_count(tmp_path: Path) -
     model.opset_import.append(helper.make_opsetid("nobody.knows", 1))
     with pytest.raises(ModelError, match=r"cannot open the quantized model: .*Unheard"):
         quantized(tmp_path, model)
+
+
+def test_weights_behind_an_operator_that_onnx_does_not_know_are_quantized(tmp_path: Path) -> None:
+    model = build.mlp(width=8)
+    model.graph.node[1].op_type, model.graph.node[1].domain = "QuickGelu", "com.microsoft"
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    assert quantized(tmp_path, model)["changed_nodes"] == 2
 
 
 def test_the_encoder_of_the_samples_is_quantized(tmp_path: Path, samples_folder: Path) -> None:
