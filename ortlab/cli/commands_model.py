@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ortlab.cli import documents, options, screen
+from ortlab.errors import RequestError
 
 
 def inspect(model: options.Model, as_json: options.Json = False) -> None:
@@ -34,6 +35,7 @@ def fix(
     """Repair what inspect found; writes another file."""
     from ortlab import Lab
 
+    check_output(output)
     report = Lab.open().fix(model, output, only=only)
     if as_json:
         screen.show(documents.fix(report))
@@ -41,3 +43,15 @@ def fix(
     from ortlab.cli import tables
 
     screen.out().print(tables.fixed(report))
+
+
+def check_output(path: Path) -> None:
+    """Raise when something that is not a file would be replaced.
+
+    Raises:
+        RequestError: a folder, a device or a pipe has that name.
+    """
+    if path.exists() and not path.is_file():
+        raise RequestError(
+            f"'{path}' is there already, and is not a file.", hint="Name a file with -o."
+        )

@@ -212,6 +212,12 @@ def test_a_dimension_that_fails_leaves_the_history_as_it_was(ortlab: Command, tm
     assert len(ortlab("history", "--json").document["studies"]) == before
 
 
+def test_a_repair_never_replaces_what_is_not_a_file(ortlab: Command, tmp_path: Path):
+    model = saved(build.mlp(), tmp_path)
+    refused(ortlab("fix", model, "-o", tmp_path), code=2, words="not a file")
+    assert tmp_path.is_dir()
+
+
 # Inputs
 
 
