@@ -34,8 +34,12 @@ class Limits(Struct, frozen=True, kw_only=True):
 
 
 def limits(request: dict[str, Any]) -> Limits:
-    """The limits the request states, completed from the table for the installed release."""
-    version = _installed_version()
+    """The limits the request states, completed from the table for the release.
+
+    The release is the installed one, unless the request names the version of another as
+    `onnxruntime_version`.
+    """
+    version = request.get("onnxruntime_version") or _installed_version()
     row = runtimes.runtime(version or runtimes.RUNTIMES[-1].version)
     return Limits(
         runtime=f"ONNX Runtime {version or row.version}",

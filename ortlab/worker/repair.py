@@ -70,8 +70,8 @@ def _chosen(info: ModelInfo, only: str | None) -> list[str]:
     """The repairs to make, in the order of the table."""
     offered = {problem.fix for problem in info.problems if problem.fix}
     if only is None:
-        # What stops nothing is repaired only when asked for by name.
-        offered = {p.fix for p in info.problems if p.fix and p.severity == "error"} or offered
+        # An old opset that runs is raised only when that is all there is, or asked for by name.
+        offered = {p.fix for p in info.problems if p.fix and p.code != "opset-too-old"} or offered
     else:
         named = {p.fix for p in info.problems if p.fix and only in (p.fix, p.code)}
         if not named:
@@ -116,12 +116,17 @@ def _convert_opset(model: onnx.ModelProto, limits: preflight.Limits) -> str:
         converted = onnx.version_converter.convert_version(model, new)
     except Exception as error:  # the converter raises RuntimeError, IndexError and its own
         raise ModelError(
-            f"Opset {old} cannot be converted to {new}: {' '.join(str(error).split())[:300]}",
+            f"Opset {old} cannot be converted to {new}: {_reason(error)}.",
             hint=f"{', '.join(changed[:5])} changed in between. Export the model again with "
             f"opset {new}, or update ONNX Runtime.",
         ) from None
     model.CopyFrom(converted)
     return f"Converted from opset {old} to {new}, which changes {', '.join(changed[:5])}."
+
+
+def _reason(error: Exception) -> str:
+    """What the converter says, without the place in its own source."""
+    return " ".join(str(error).split()).rpartition("failed: ")[2].rstrip(".")[:300]
 
 
 def _changed_operators(model: onnx.ModelProto, old: int, new: int) -> list[str]:

@@ -138,7 +138,8 @@ class _Walk(Reader):
             elif number in producer and wire == 2:
                 producer[number] = self.text(start, end)
             elif number == 7 and wire == 2:
-                found.graph = self.graph(start, end, 0)
+                # Protobuf merges a message that is there twice, and so does ONNX Runtime.
+                found.graph = self.graph(start, end, 0, into=found.graph)
             elif number == 8 and wire == 2:
                 self._opset(start, end, found.opsets)
             elif number == 25 and wire == 2:
@@ -156,11 +157,11 @@ class _Walk(Reader):
                 version = signed(at)
         opsets["" if domain == "ai.onnx" else domain] = version
 
-    def graph(self, start: int, end: int, depth: int) -> Graph:
+    def graph(self, start: int, end: int, depth: int, *, into: Graph | None = None) -> Graph:
         """A graph with everything in it; `depth` counts the graphs around it."""
         if depth > MAX_GRAPH_DEPTH:
             raise corrupt(start, f"more than {MAX_GRAPH_DEPTH} graphs inside one another")
-        found = Graph()
+        found = into or Graph()
         for number, wire, at, stop in self.fields(start, end):
             if wire != 2:
                 continue

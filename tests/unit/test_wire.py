@@ -105,6 +105,15 @@ def test_an_optional_sequence_is_both() -> None:
     assert (graph.inputs[0].kind, graph.inputs[0].optional) == ("sequence", True)
 
 
+def test_a_graph_in_two_parts_is_merged_as_protobuf_does() -> None:
+    data = build.mlp(layers=1).SerializeToString()
+    more = onnx.ModelProto(graph=onnx.GraphProto(node=[helper.make_node("Neg", ["y"], ["z"])]))
+    found = wire.walk(data + more.SerializeToString())
+    assert found.graph is not None
+    both = onnx.ModelProto.FromString(data + more.SerializeToString())
+    assert_same(found.graph, both.graph)
+
+
 def test_weights_are_not_copied() -> None:
     model = build.mlp(width=256, layers=1)
     data = model.SerializeToString()

@@ -184,6 +184,36 @@ def test_limits_come_from_the_installed_release_when_not_given(inspect: Inspect)
     assert f"ONNX Runtime {ort.__version__} reads up to" in problem(info, "ir-too-new").message
 
 
+def varint(number: int) -> bytes:
+    found = bytearray()
+    while number > 127:
+        found.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*found, number])
+
+
+def test_limits_of_another_release_are_those_of_its_version(inspect: Inspect) -> None:
+    model = build.mlp()
+    model.ir_version = 11
+    request = {"max_ir_version": None, "max_opset": None, "onnxruntime_version": "1.22.1"}
+    found = problem(inspect(model, **request), "ir-too-new")
+    assert found.message.endswith("IR version 11, ONNX Runtime 1.22.1 reads up to 10.")
+
+
+def test_a_graph_file_over_2_gib_is_told(inspect: Inspect, tmp_path: Path) -> None:
+    # One more weight, 2 GiB of zeros; the file is a hole.
+    header = b"\x0a\x04\x80\x80\x80\x08\x10\x02\x42\x01h\x4a" + varint(2**31)
+    tensor = b"\x2a" + varint(len(header) + 2**31) + header
+    with (tmp_path / "m.onnx").open("wb") as file:
+        file.write(build.mlp().SerializeToString())
+        file.write(b"\x3a" + varint(len(tensor) + 2**31) + tensor)
+        file.truncate(file.tell() + 2**31)
+    assert (
+        "a protobuf file ends at 2 GiB"
+        in problem(inspect(tmp_path / "m.onnx"), "graph-over-2-gib").message
+    )
+
+
 def test_no_ir_version_has_a_repair(inspect: Inspect) -> None:
     model = build.mlp()
     model.ClearField("ir_version")
