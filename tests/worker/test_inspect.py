@@ -6,37 +6,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from math import prod
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
 from ortlab.domain.model import ModelInfo
-from ortlab.sandbox.limits import Limits
-from ortlab.sandbox.spawn import Child
 from tests import build
 
 SAMPLES = ("digits_cnn.onnx", "digits_cnn_qdq.onnx", "tiny_encoder.onnx", "detector.onnx")
 Inspect = Callable[..., ModelInfo]
-
-
-@pytest.fixture(scope="module")
-def inspect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Inspect]:
-    """What one real worker answers about a file or a model that is saved for it."""
-    folder = tmp_path_factory.mktemp("models")
-    with Child(tmp_path_factory.mktemp("worker"), limits=Limits()) as child:
-
-        def ask(model: onnx.ModelProto | Path, **request: Any) -> ModelInfo:
-            path = model if isinstance(model, Path) else folder / "model.onnx"
-            if not isinstance(model, Path):
-                path.write_bytes(model.SerializeToString())
-            answer = child.ask("inspect", {"path": str(path), **request}, timeout_s=60)
-            return msgspec.convert(answer, ModelInfo)
-
-        yield ask
 
 
 @pytest.mark.parametrize("name", SAMPLES)
