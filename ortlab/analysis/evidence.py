@@ -111,12 +111,12 @@ def share(rows: list[OperatorRow]) -> float:
 
 def calls_per_run(profile: Profile, rows: list[OperatorRow]) -> int:
     """How often they run in one run; whole runs only."""
-    return round(sum(row.calls for row in rows) / max(1, len(profile.runs)))
+    return round(sum(row.calls for row in rows) / max(1, profile.counted_runs or len(profile.runs)))
 
 
 def node_us_per_run(profile: Profile, total_us: float) -> float:
     """A total over all runs of a profile as µs per run."""
-    return total_us / max(1, len(profile.runs))
+    return total_us / max(1, profile.counted_runs or len(profile.runs))
 
 
 def _without(configuration: Configuration, fields: tuple[str, ...]) -> Configuration:

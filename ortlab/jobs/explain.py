@@ -149,7 +149,8 @@ def _profile_or_none(store: Store, study: Study, row: ConfigurationResult) -> Pr
     if row.trace_artifact is None:
         return None
     try:
-        return profile_of(store, study.id, row.id)
+        # Warm-up would inflate what a node costs: its first run is often a hundred times longer.
+        return profile_of(store, study.id, row.id, steady=True)
     except OrtlabError:
         return None
 
