@@ -21,6 +21,9 @@ from ortlab.domain import units
 WORTH_SPEEDUP = 1.05
 # CPU time that grows by less than this is not "more".
 MORE_CPU = 1.3
+# Sharing is uneven by nature; waiting this much is more than that.
+WAITING_OF_POOL = 0.4
+WAITING_OF_NODES = 0.1
 # Changes of latency below this are real only for statistics.
 CLEAR_CHANGE = 1.02
 # Repacked weights and activations take a few times the weights; an interpreter with ONNX
@@ -69,6 +72,24 @@ def _thread_contention(evidence: Evidence) -> Symptom | None:
         f"({_interval(pair)}) and use {units.speedup(_cpu_growth(evidence, pair))} the CPU time.",
         proposal=pair.other.configuration,
         gain=max(0.0, 1 - pair.ratio),
+    )
+
+
+def _pool_waiting(evidence: Evidence) -> Symptom | None:
+    """What ORT itself recorded of the calling thread: work against waiting."""
+    profile, threads = evidence.profile, evidence.configuration.threads
+    if profile is None or threads < 2 or not profile.pool_wait_us or not profile.toplevel_us:
+        return None
+    pooled = profile.pool_wait_us + (profile.pool_run_us or 0)
+    of_pool, of_nodes = profile.pool_wait_us / pooled, profile.pool_wait_us / profile.toplevel_us
+    if of_pool < WAITING_OF_POOL or of_nodes < WAITING_OF_NODES:
+        return None
+    proposal = changed(evidence.configuration, threads=threads // 2)
+    return Symptom(
+        evidence=f"In '{evidence.row.label}' the calling thread waited {units.share(of_pool)} of "
+        f"its time in the pool, {units.share(of_nodes)} of the node time.",
+        proposal=None if was_asked(evidence, proposal) else proposal,
+        gain=of_nodes,
     )
 
 
@@ -179,6 +200,7 @@ def _cpu(evidence: Evidence) -> str:
 CHECKS: dict[str, Check] = {
     "oversubscribed": _oversubscribed,
     "thread-contention": _thread_contention,
+    "pool-waiting": _pool_waiting,
     "spinning": _spinning,
     "parallel-slower": _parallel_slower,
     "io-binding-idle": _io_binding_idle,

@@ -183,6 +183,14 @@ DIAGNOSES = (
         upstream=(_ISSUE + "20599", _ISSUE + "19384"),
     ),
     Diagnosis(
+        id="pool-waiting", severity="advice", view="profile:operators",
+        title="Threads wait for each other",
+        symptom="In the thread pool the calling thread mostly waits for the others.",
+        fix="Use fewer intra-op threads: pieces this small, or cores this busy, do not share well.",
+        upstream=(_ISSUE + "20599",),
+        since="1.10",
+    ),
+    Diagnosis(
         id="spinning", severity="advice",
         title="Waiting threads burn CPU time",
         symptom="The process uses much more CPU time than the work needs.",

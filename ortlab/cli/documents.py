@@ -171,6 +171,12 @@ class ProfileDocument(Document, frozen=True, kw_only=True, tag="ortlab.profile/1
     truncated: bool
     unknown_categories: dict[str, int]
     thread_count: int
+    device_event_count: int
+    device_time_us: int
+    fence_event_count: int
+    recovered_event_count: int
+    pool_run_us: int | None
+    pool_wait_us: int | None
 
 
 class PlacementDocument(Document, frozen=True, kw_only=True, tag="ortlab.placement/1"):

@@ -269,7 +269,8 @@ def test_a_finding_is_tried_beside_its_fix_and_says_what_became_of_it(ortlab: Co
 
     lab = Lab.open(ortlab.home)
     cores = lab.machine().machine.cpu.usable_cores
-    document = ortlab("bench", mlp, "--dim", "N=4", "-t", cores + 2, "-s", "2", "--json").document
+    document = ortlab("bench", mlp, "--dim", "N=4", "-t", cores + 2, "-n", "10", "--warmup", "2",
+                      "--json").document  # fmt: skip
     found = {finding["diagnosis"]: finding for finding in document["findings"]}
     finding = found["oversubscribed"]
     assert f"on {cores} usable cores" in finding["evidence"]

@@ -41,6 +41,21 @@ def test_threads_that_scale_are_not_contention():
     assert not {"thread-contention", "spinning"} & set(found(study(one, two)))
 
 
+@pytest.mark.parametrize(
+    ("run_us", "wait_us", "threads", "fires"),
+    [(1000, 9000, 4, True), (9000, 1000, 4, False), (10, 90, 4, False), (1000, 9000, 1, False)],
+    ids=["waits", "works", "too little to matter", "one thread"],
+)
+def test_waiting_in_the_thread_pool_is_told_from_the_profile(
+    run_us: int, wait_us: int, threads: int, fires: bool
+):
+    profile = records.profile({"MatMul": (4, 20_000)}, pool_run_us=run_us, pool_wait_us=wait_us)
+    seen = found(study(row(configuration(threads=threads))), profile=profile)
+    assert ("pool-waiting" in seen) is fires
+    if fires:
+        assert seen["pool-waiting"].proposal == configuration(threads=2)
+
+
 def test_threads_that_burn_more_cpu_than_one_thread_propose_no_spinning():
     one = row(configuration(threads=1))
     four = row(configuration(threads=4), ratio=1.5, p50_us=670.0, cpu_us=2600.0)
