@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ortlab.worker import feed_files
+from ortlab.worker.feeding import files as feed_files
 from ortlab.worker.protocol import Context, Message
 
 NAME = "feeds.npz"
@@ -29,7 +29,7 @@ def make(request: Message, context: Context) -> Message:
         FeedError: the user's arrays do not fit, or no values were found that the model takes.
         ModelError: ONNX Runtime refuses the model itself.
     """
-    from ortlab.worker import feed_making
+    from ortlab.worker.feeding import making as feed_making
 
     return feed_making.make(request, context, path=context.folder / NAME)
 

@@ -17,7 +17,8 @@ import msgspec
 
 from ortlab.domain.model import ModelInfo, Problem, TensorInfo
 from ortlab.errors import ModelError
-from ortlab.worker import (
+from ortlab.worker.protocol import Context
+from ortlab.worker.reading import (
     dimensions,
     dtypes,
     external,
@@ -28,7 +29,6 @@ from ortlab.worker import (
     structure,
     wire,
 )
-from ortlab.worker.protocol import Context
 
 # A hostile file can have a fault in each of 200,000 nodes; nobody reads past the first few.
 _MAX_PROBLEMS = 50

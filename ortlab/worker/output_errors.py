@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 
 from ortlab.errors import MeasurementError
-from ortlab.worker.feed_types import as_float
+from ortlab.worker.feeding.types import as_float
 
 Array = np.ndarray[Any, Any]
 # Elements compared at a time: 2 MiB in float64.

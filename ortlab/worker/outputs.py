@@ -20,7 +20,7 @@ import numpy as np
 
 from ortlab.errors import MeasurementError
 from ortlab.worker import feeds
-from ortlab.worker.feed_types import PACKED, TYPES, as_float, unpacked
+from ortlab.worker.feeding.types import PACKED, TYPES, as_float, unpacked
 from ortlab.worker.output_errors import BLOCK_ELEMENTS, Stored, accuracy, compared
 from ortlab.worker.protocol import Context, Message
 

@@ -12,9 +12,11 @@ import onnx
 from ortlab.catalog import runtimes
 from ortlab.domain.model import AppliedFix, FixReport, ModelInfo
 from ortlab.errors import ModelError, RequestError
-from ortlab.worker import preflight, repair_check, repair_data, structure, wire
 from ortlab.worker.inspect import model_info
 from ortlab.worker.protocol import Context
+from ortlab.worker.reading import preflight, structure, wire
+from ortlab.worker.repairing import check as repair_check
+from ortlab.worker.repairing import data as repair_data
 
 Repair = Callable[[onnx.ModelProto, preflight.Limits], str]
 

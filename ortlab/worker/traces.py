@@ -18,11 +18,11 @@ import msgspec
 
 from ortlab.domain.trace import TraceFacts
 from ortlab.errors import TraceError
-from ortlab.worker import trace_source
 from ortlab.worker.protocol import Context, Message
-from ortlab.worker.trace_events import Event, Salvage, event_array
-from ortlab.worker.trace_facts import Tally
-from ortlab.worker.trace_table import EventTable
+from ortlab.worker.tracing import source as trace_source
+from ortlab.worker.tracing.events import Event, Salvage, event_array
+from ortlab.worker.tracing.facts import Tally
+from ortlab.worker.tracing.table import EventTable
 
 # An ORT session stops at 1 M events; ten sessions in one file are more than anybody has shown.
 MAX_EVENTS = 10_000_000

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from ortlab.errors import ModelError
-from ortlab.worker import feed_graph, wire
-from ortlab.worker.feed_refusals import Refusal
+from ortlab.worker.feeding import graph as feed_graph
+from ortlab.worker.feeding.refusals import Refusal
 from ortlab.worker.protocol import Context, Message
+from ortlab.worker.reading import wire
 
 # Convolutions are left out: ConvInteger is several times slower than float on x86
 # (measured 149 against 23 ms on a small CNN); so are Gather and Transpose, which save no time.

@@ -9,6 +9,7 @@ from ortlab.analysis.diagnoses import CHECKS, STUDY_CHECKS
 from ortlab.catalog.diagnoses import BY_ID, DIAGNOSES, Diagnosis, version_key
 from ortlab.domain.accuracy import Accuracy
 from ortlab.domain.configuration import Configuration
+from ortlab.domain.model import TensorInfo
 from ortlab.domain.placement import Partition
 from ortlab.domain.study import Failure
 from ortlab.domain.trace import Copies
@@ -275,8 +276,12 @@ def test_int8_is_proposed_where_products_dominate_and_the_cpu_has_vnni():
             "machine": records.machine(isa=VNNI), "profile": records.profile(PRODUCTS),
             "model": records.model(op_counts={"MatMul": 8, "DequantizeLinear": 16}),
         },
+        {
+            "machine": records.machine(isa=VNNI), "profile": records.profile(PRODUCTS),
+            "model": records.model(inputs=(TensorInfo("x", "float16", (1, 8)),)),
+        },
     ],
-    ids=["no VNNI", "no profile", "no products", "quantized already"],
+    ids=["no VNNI", "no profile", "no products", "quantized already", "half precision"],
 )  # fmt: skip
 def test_int8_is_not_proposed_without_its_evidence(context: dict[str, object]):
     assert "int8-may-pay" not in found(study(), **context)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from ortlab.errors import ModelError
-from ortlab.worker import protobuf, wire
+from ortlab.worker.reading import protobuf, wire
 from tests import build
 
 BUILDERS = (build.mlp, build.branch, build.caller, build.every_type)

@@ -12,7 +12,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from ortlab.errors import DimensionError, FeedError, ModelError
-from ortlab.worker import feed_types, feeds
+from ortlab.worker import feeds
+from ortlab.worker.feeding import types as feed_types
 from tests import build
 from tests.feeding import TIMEOUT_S, Worker, single
 

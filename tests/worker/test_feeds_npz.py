@@ -16,9 +16,10 @@ from onnx import TensorProto, helper
 
 from ortlab.errors import FeedError
 from ortlab.sandbox.spawn import run_task
-from ortlab.worker import feed_files, feeds
-from ortlab.worker.feed_files import Fed
-from ortlab.worker.feed_making import make
+from ortlab.worker import feeds
+from ortlab.worker.feeding import files as feed_files
+from ortlab.worker.feeding.files import Fed
+from ortlab.worker.feeding.making import make
 from ortlab.worker.protocol import Context
 from tests import build
 

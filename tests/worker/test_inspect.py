@@ -176,7 +176,7 @@ def test_local_functions_are_counted_and_followed(inspect: Inspect) -> None:
 
 @pytest.mark.parametrize("name", SAMPLES)
 def test_sizes_worked_out_are_those_onnx_infers(name: str, samples_folder: Path) -> None:
-    from ortlab.worker import dimensions, flops, shapes, wire
+    from ortlab.worker.reading import dimensions, flops, shapes, wire
 
     path = samples_folder / name
     model = wire.walk(path.read_bytes())

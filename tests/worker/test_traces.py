@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from ortlab.errors import TraceError
 from ortlab.sandbox.spawn import run_task
-from ortlab.worker import trace_source, traces
+from ortlab.worker import traces
+from ortlab.worker.tracing import source as trace_source
 from tests.trace_text import DATA, decoded, node, profile, recorded, session, text
 
 SLOW = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]

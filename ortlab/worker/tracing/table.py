@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ortlab.domain.trace import TraceFacts
-from ortlab.worker.trace_events import (
+from ortlab.worker.tracing.events import (
     MAX_NAME_CHARACTERS,
     NO_ARGUMENTS,
     UNREADABLE,
@@ -22,7 +22,7 @@ from ortlab.worker.trace_events import (
     Scalar,
     ThreadStats,
 )
-from ortlab.worker.trace_facts import KERNEL_SUFFIX, NODE, Kept, whole
+from ortlab.worker.tracing.facts import KERNEL_SUFFIX, NODE, Kept, whole
 
 FACTS_KEY = b"ortlab.trace"
 # Large enough for Parquet to compress well, small enough for 30 MB of Python objects.

@@ -12,9 +12,9 @@ from math import prod
 
 from msgspec import Struct
 
-from ortlab.worker import dtypes, shape_rules
-from ortlab.worker.dimensions import names
-from ortlab.worker.shapes import (
+from ortlab.worker.reading import dtypes, shape_rules
+from ortlab.worker.reading.dimensions import names
+from ortlab.worker.reading.shapes import (
     UNKNOWN,
     Call,
     Fact,
@@ -26,8 +26,8 @@ from ortlab.worker.shapes import (
     initial_facts,
     node_facts,
 )
-from ortlab.worker.structure import every_node, order
-from ortlab.worker.wire import Graph, Model, Node
+from ortlab.worker.reading.structure import every_node, order
+from ortlab.worker.reading.wire import Graph, Model, Node
 
 # Calls of local functions are followed into their bodies, at most this many nodes in all.
 _MAX_VISITS = 50_000

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from heapq import heapify, heappop, heappush
 
 from ortlab.domain.model import Problem
-from ortlab.worker.wire import Graph, Model, Node
+from ortlab.worker.reading.wire import Graph, Model, Node
 
 _CHECK_HINT = "Export the model again; onnx.checker.check_model names the same fault."
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from ortlab.errors import FeedError
-from ortlab.worker.feed_dims import Dims
-from ortlab.worker.feed_graph import Input
-from ortlab.worker.feed_types import PACKED, STRING, bfloat16_bits, element_type, packed
+from ortlab.worker.feeding.dims import Dims
+from ortlab.worker.feeding.graph import Input
+from ortlab.worker.feeding.types import PACKED, STRING, bfloat16_bits, element_type, packed
 
 # Arrays of these names are for judging the outputs, not for feeding.
 IGNORED = ("label", "labels")

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ortlab.worker import feed_graph
-from ortlab.worker.wire import Graph, Model, Node, Tensor
+from ortlab.worker.feeding import graph as feed_graph
+from ortlab.worker.reading.wire import Graph, Model, Node, Tensor
 
 Array = np.ndarray[Any, Any]
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from ortlab.worker.feed_dims import Dims
-from ortlab.worker.feed_graph import Input
-from ortlab.worker.feed_types import (
+from ortlab.worker.feeding.dims import Dims
+from ortlab.worker.feeding.graph import Input
+from ortlab.worker.feeding.types import (
     PACKED,
     STRING,
     bfloat16_bits,
@@ -25,7 +25,7 @@ from ortlab.worker.feed_types import (
     float8_codes,
     packed,
 )
-from ortlab.worker.feed_uses import Size, Use
+from ortlab.worker.feeding.uses import Size, Use
 
 Array = np.ndarray[Any, Any]
 # Ids and counts without a known limit start below this; a refusal lowers it.

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ortlab.errors import ModelError
-from ortlab.worker.feed_refusals import Move, Refusal
-from ortlab.worker.feed_values import Plan
+from ortlab.worker.feeding.refusals import Move, Refusal
+from ortlab.worker.feeding.values import Plan
 
 MAX_TRIES = 12
 # A model that is still running after this is taken to be slow or endless, not refusing.

@@ -15,9 +15,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from ortlab.worker import dtypes
-from ortlab.worker.protobuf import Buffer
-from ortlab.worker.wire import MAX_RANK, Graph, Model, Node, Tensor, Value
+from ortlab.worker.reading import dtypes
+from ortlab.worker.reading.protobuf import Buffer
+from ortlab.worker.reading.wire import MAX_RANK, Graph, Model, Node, Tensor, Value
 
 Shape = tuple[int, ...]
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from ortlab.worker.protobuf import (
+from ortlab.worker.reading.protobuf import (
     MAX_NAME_BYTES,
     Buffer,
     Reader,

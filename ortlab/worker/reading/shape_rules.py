@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import ceil, floor, prod
 
-from ortlab.worker import dtypes
-from ortlab.worker.shapes import (
+from ortlab.worker.reading import dtypes
+from ortlab.worker.reading.shapes import (
     Call,
     Fact,
     Rule,
@@ -16,7 +16,7 @@ from ortlab.worker.shapes import (
     broadcast,
     tensor_fact,
 )
-from ortlab.worker.wire import Tensor
+from ortlab.worker.reading.wire import Tensor
 
 
 def same(call: Call) -> list[Fact]:

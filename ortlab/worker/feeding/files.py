@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ortlab.errors import FeedError
-from ortlab.worker.feed_types import STRING, TYPES
+from ortlab.worker.feeding.types import STRING, TYPES
 
 FORMAT = "ortlab.feeds/1"
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from ortlab.errors import ModelError
-from ortlab.worker import feed_types, wire
-from ortlab.worker.protobuf import Buffer
+from ortlab.worker.feeding import types as feed_types
+from ortlab.worker.reading import wire
+from ortlab.worker.reading.protobuf import Buffer
 
 Dim = int | str | None
 # Constants up to this many elements have their values read (shapes, axes, sampling rates).

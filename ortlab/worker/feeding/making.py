@@ -8,24 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from ortlab.errors import DimensionError, FeedError, ModelError, OrtlabError
-from ortlab.worker import (
-    dimensions,
-    feed_dims,
-    feed_files,
-    feed_graph,
-    feed_npz,
-    feed_refusals,
-    feed_trial,
-    feed_types,
-    feed_uses,
-    feed_values,
-    wire,
-)
-from ortlab.worker.feed_files import Fed
-from ortlab.worker.feed_graph import Input
-from ortlab.worker.feed_refusals import Move, Refusal
-from ortlab.worker.feed_values import Plan
+from ortlab.worker.feeding import dims as feed_dims
+from ortlab.worker.feeding import files as feed_files
+from ortlab.worker.feeding import graph as feed_graph
+from ortlab.worker.feeding import npz as feed_npz
+from ortlab.worker.feeding import refusals as feed_refusals
+from ortlab.worker.feeding import trial as feed_trial
+from ortlab.worker.feeding import types as feed_types
+from ortlab.worker.feeding import uses as feed_uses
+from ortlab.worker.feeding import values as feed_values
+from ortlab.worker.feeding.files import Fed
+from ortlab.worker.feeding.graph import Input
+from ortlab.worker.feeding.refusals import Move, Refusal
+from ortlab.worker.feeding.values import Plan
 from ortlab.worker.protocol import Context, Message
+from ortlab.worker.reading import dimensions, wire
 
 # Sizes that ortlab chose by itself are lowered until the feeds take less than this.
 SOFT_LIMIT_BYTES = 256 << 20

@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from ortlab.domain.files import data_path
 from ortlab.domain.model import ExternalData, Problem
 from ortlab.errors import ModelError
-from ortlab.worker.dtypes import tensor_bytes
-from ortlab.worker.fingerprint import DataFile
-from ortlab.worker.wire import Tensor
+from ortlab.worker.reading.dtypes import tensor_bytes
+from ortlab.worker.reading.fingerprint import DataFile
+from ortlab.worker.reading.wire import Tensor
 
 _NAMED = 5
 

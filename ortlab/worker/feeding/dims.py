@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from ortlab.errors import DimensionError
-from ortlab.worker.feed_graph import Input
+from ortlab.worker.feeding.graph import Input
 
 # Names that exporters write for "not known"; two of them need not be the same size.
 _NAMELESS = ("?", "None", "unk", "", "-1", "*")

@@ -11,8 +11,8 @@ import onnx
 
 from ortlab.domain.files import data_path
 from ortlab.errors import ModelError
-from ortlab.worker import external
-from ortlab.worker.wire import Tensor
+from ortlab.worker.reading import external
+from ortlab.worker.reading.wire import Tensor
 
 # Weights begin at page borders, so that ONNX Runtime can map them.
 _ALIGN_BYTES = 4096

@@ -6,7 +6,7 @@ from typing import NoReturn
 
 from ortlab.domain.trace import TraceFacts
 from ortlab.errors import TraceError
-from ortlab.worker.trace_events import NO_ARGUMENTS, Event, Scalar
+from ortlab.worker.tracing.events import NO_ARGUMENTS, Event, Scalar
 
 KERNEL_SUFFIX = "_kernel_time"
 _FENCE_SUFFIXES = ("_fence_before", "_fence_after")

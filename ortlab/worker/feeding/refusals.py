@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from ortlab.worker.feed_graph import Input
-from ortlab.worker.feed_values import Plan
+from ortlab.worker.feeding.graph import Input
+from ortlab.worker.feeding.values import Plan
 
 _NODE = re.compile(r"while running (\S+) node\. Name:'(.*?)' Status Message: (.*)", re.DOTALL)
 _MULTIPLES = (32, 64)

@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from ortlab.catalog import operators, runtimes
 from ortlab.domain.model import Problem
-from ortlab.worker.dtypes import FIRST_IR_VERSION
-from ortlab.worker.structure import every_node
-from ortlab.worker.wire import Graph, Model
+from ortlab.worker.reading.dtypes import FIRST_IR_VERSION
+from ortlab.worker.reading.structure import every_node
+from ortlab.worker.reading.wire import Graph, Model
 
 # The newest formats that `ortlab fix` knows how to lower.
 KNOWN_IR_VERSION = 14

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from ortlab.domain.model import Dim, Problem
 from ortlab.errors import DimensionError
-from ortlab.worker.wire import Graph, Value
+from ortlab.worker.reading.wire import Graph, Value
 
 # Small enough to run anywhere; a batch of one is what people mean by latency.
 _ONE = 1
@@ -81,7 +81,7 @@ def sizes(named: list[tuple[Value, tuple[Dim, ...]]]) -> dict[str, int]:
     for _, shape in named:
         for dim in shape:
             if isinstance(dim, str) and dim not in found:
-                from ortlab.worker.feed_dims import Dims
+                from ortlab.worker.feeding.dims import Dims
 
                 # One that comes out negative stays unknown until the user gave sizes.
                 with suppress(DimensionError):
@@ -93,7 +93,7 @@ def _parts(dim: str) -> list[str]:
     """The dimensions an expression is made of; a plain name is made of itself."""
     if not _OPERATOR.search(dim):
         return [dim]
-    from ortlab.worker.feed_dims import Dims
+    from ortlab.worker.feeding.dims import Dims
 
     expression = Dims({}, keys={("", 0): dim})
     words = dict.fromkeys(_WORD.findall(dim))

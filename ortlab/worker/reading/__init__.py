@@ -1,0 +1,1 @@
+"""Reads an ONNX file without its weights, and says what it holds."""

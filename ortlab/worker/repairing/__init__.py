@@ -1,0 +1,1 @@
+"""Repairs what inspecting found, and proves that nothing else changed."""

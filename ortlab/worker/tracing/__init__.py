@@ -1,0 +1,1 @@
+"""Reads a profile of ONNX Runtime, whatever its age and state."""
