@@ -156,9 +156,10 @@ def _int8_may_pay(evidence: Evidence) -> Symptom | None:
         return None
     if row.latency is None or row.latency.p50_us < INT8_MIN_RUN_US or not evidence.on_cpu_only:
         return None
+    if not _has_float_products(evidence):
+        return None
     part = share(operators(evidence.profile, *FLOAT_PRODUCTS))
-    quantized = any(op in evidence.model.op_counts for op in QUANTIZED)
-    if part < INT8_PRODUCT_SHARE or quantized or not _has_int8_instructions(evidence):
+    if part < INT8_PRODUCT_SHARE or not _has_int8_instructions(evidence):
         return None
     isa = [n for n in evidence.machine.machine.cpu.isa if any(w in n.lower() for w in INT8_ISA)]
     return Symptom(
@@ -167,6 +168,15 @@ def _int8_may_pay(evidence: Evidence) -> Symptom | None:
         proposal=proposal,
         gain=part / 2,
     )
+
+
+def _has_float_products(evidence: Evidence) -> bool:
+    """True when there is something that dynamic int8 can change: float32 MatMul or Gemm."""
+    model = evidence.model
+    dtypes = {tensor.dtype for tensor in (*model.inputs, *model.outputs)}
+    quantized = any(op in model.op_counts for op in QUANTIZED)
+    half = bool(dtypes & {"float16", "bfloat16"})
+    return not (quantized or half) and any(op in model.op_counts for op in ("MatMul", "Gemm"))
 
 
 CHECKS: dict[str, Check] = {

@@ -85,7 +85,8 @@ def _slow_session(evidence: Evidence) -> Symptom | None:
 def _with_parallel_prepacking(evidence: Evidence) -> Configuration | None:
     entries = {**evidence.configuration.session_config, PREPACK_KEY: "1"}
     proposal = changed(evidence.configuration, session_config=entries)
-    return None if was_asked(evidence, proposal) else proposal
+    # Prepacking is the CPU kernels' work; other providers compile in their own way.
+    return proposal if evidence.on_cpu_only and not was_asked(evidence, proposal) else None
 
 
 def _slow_first_run(evidence: Evidence) -> Symptom | None:
