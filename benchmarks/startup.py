@@ -70,13 +70,12 @@ def waits(
 
 def started(folder: Path, browser: Browser, study_id: str) -> tuple[float, float, float]:
     """Seconds from the start of a server to its first byte, text and chart."""
-    with serving(folder) as (address, start, _):
+    with opened(browser) as page, serving(folder) as (address, start, _):
         first_byte = time.perf_counter() - start
-        with opened(browser) as page:
-            page.goto(address)
-            page.wait_for_selector("h1")
-            first_text = time.perf_counter() - start
-    with serving(folder) as (address, start, _), opened(browser) as page:
+        page.goto(address)
+        page.wait_for_selector("h1")
+        first_text = time.perf_counter() - start
+    with opened(browser) as page, serving(folder) as (address, start, _):
         page.goto(f"{address}/results?run={study_id}")
         page.wait_for_selector(CHART)
         return first_byte, first_text, time.perf_counter() - start

@@ -28,14 +28,18 @@ if running.active(study):
     if not running.some_measured(study):
         st.stop()
 
-ranking.heading(study) if not running.active(study) else None
-ranking.doubts(study)
 best = running.best_with_profile(study)
-if not running.active(study):
-    placement = frame.lab().placement_of(study.id, best.id) if best else None
-    ranking.cards(study, placement)
+if running.active(study):
+    place = None
+else:
+    ranking.heading(study)
+    ranking.doubts(study)
+    place = ranking.cards(study)
 
 ranking.bars(study)
+if place is not None:
+    with place:
+        ranking.fallback(study, running.placement(study, best))
 selected = ranking.table(study)
 with st.container(horizontal=True):
     if best and st.button("Where does the time go?", type="primary", icon=":material/flare:",

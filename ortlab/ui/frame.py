@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from ortlab.errors import OrtlabError
 from ortlab.ui import words
 from ortlab.ui.door import lab
 
-__all__ = ["PAGES", "go", "guarded", "lab", "page_path", "preload", "show_error"]
+__all__ = ["PAGES", "go", "guarded", "lab", "page_path", "show_error"]
 
 _FOLDER = Path(__file__).parents[2] / "pages"
 ICON = Path(__file__).with_name("icon.png")
@@ -84,22 +83,6 @@ def quietly(action: Callable[[], Any]) -> Any:
         return action()
     except OrtlabError:
         return None
-
-
-def preload() -> None:
-    """Load what the next page needs, once, while the reader looks at this one."""
-    if not _PRELOADED.is_set():
-        _PRELOADED.set()
-        threading.Thread(target=_import_tables, daemon=True, name="preload").start()
-
-
-_PRELOADED = threading.Event()
-
-
-def _import_tables() -> None:
-    import pandas  # noqa: F401
-
-    import ortlab.charts.theme  # noqa: F401  # brings Plotly with it
 
 
 def with_profile(spec: StudySpec) -> StudySpec:

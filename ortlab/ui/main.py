@@ -13,4 +13,3 @@ pages = [
 current = st.navigation(pages, position="top")
 st.set_page_config(page_title=f"{current.title} · ortlab")
 frame.guarded(current.run)
-frame.preload()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from ortlab.charts.labels import shared_part, short_labels
 from ortlab.domain import units
@@ -61,18 +62,19 @@ def heading(study: Study) -> None:
     st.caption(words.safe(" · ".join(p for p in parts if p)))
 
 
-def cards(study: Study, placement: Placement | None) -> None:
-    """Fastest, fastest within an error limit, fallback, and how good the measurement is."""
+def cards(study: Study) -> DeltaGenerator | None:
+    """Fastest, within an error limit, and how good the measurement is; a place for fallback."""
     measured = [row for row in study.configurations if row.latency is not None]
     if not measured:
-        return
+        return None
     best = words.row_by_id(study, study.best) or min(measured, key=p50)
     names = short_labels(study.configurations)
     with st.grid(4, min_column_width=262, row_height=186):
         _card("Fastest", units.time(p50(best)), names[best.id], _gain(best, study))
         _within_error(study, measured, names)
-        _fallback(names[best.id], placement)
+        place = st.empty()
         _quality(study, measured)
+    return place
 
 
 def p50(row: ConfigurationResult) -> float:
@@ -134,7 +136,10 @@ def error_of(row: ConfigurationResult, study: Study) -> float | None:
     return 0.0 if row.accuracy.identical else row.accuracy.max_rel_error
 
 
-def _fallback(name: str, placement: Placement | None) -> None:
+def fallback(study: Study, placement: Placement | None) -> None:
+    """The fourth card, drawn last because it needs the profile: nodes that ran elsewhere."""
+    best = words.row_by_id(study, study.best)
+    name = short_labels(study.configurations).get(best.id, "") if best else ""
     title = "Nodes that fell back"
     if placement is None:
         _card(title, units.MISSING, "No profile of the fastest setting was recorded.")

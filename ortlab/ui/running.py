@@ -5,6 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from ortlab.charts.labels import short_labels
+from ortlab.domain.placement import Placement
 from ortlab.domain.study import ConfigurationResult, Study
 from ortlab.ui import frame, live, words
 from ortlab.ui.door import lab
@@ -47,6 +48,13 @@ def best_with_profile(study: Study) -> ConfigurationResult | None:
     if best is not None and best.trace_artifact is not None:
         return best
     return next((row for row in study.configurations if row.trace_artifact), None)
+
+
+def placement(study: Study, row: ConfigurationResult | None) -> Placement | None:
+    """Where the nodes of this row ran; None without a profile of the fastest setting."""
+    if row is None or row.id != study.best:
+        return None
+    return frame.quietly(lambda: lab().placement_of(study.id, row.id))
 
 
 def again(study: Study) -> None:
