@@ -14,6 +14,8 @@ BIN_COUNT = 60
 POINT_LIMIT = 2000
 CLIP_SHARE = 0.995
 """The slowest half percent is cut from the axis, never from the figures."""
+TAIL_WIDTHS = 8
+"""The axis ends at most so many interquartile ranges past the median."""
 _LINE_COLORS = ("#0072B2", "#C77C02", "#009E73", "#CC79A7", "#7D6BD8", "#7F7F7F")
 
 
@@ -23,16 +25,31 @@ def distribution(samples_us: Mapping[str, Sequence[float]]) -> go.Figure:
     if not found:
         return theme.empty("Distribution of latencies", "No raw samples were kept.")
     low = min(values[0] for values in found.values())
-    high = max(values[int((len(values) - 1) * CLIP_SHARE)] for values in found.values())
+    high = max(_axis_end(values) for values in found.values())
     divisor, unit = units.time_unit([high])
+    beyond = max(beyond_share(values, high) for values in found.values())
     step = max((high - low) / BIN_COUNT, 1e-9)
     traces = [
         _outline(name, values, low=low, step=step, divisor=divisor, color=_LINE_COLORS[i % 6])
         for i, (name, values) in enumerate(found.items())
     ]
     figure = theme.figure(traces, height=320, **theme.legend_above(len(traces)))
-    figure.update_xaxes(title=f"latency, {unit}", zeroline=False)
+    cut = f"; up to {units.share(beyond)} of the runs took longer" if beyond > 0 else ""
+    figure.update_xaxes(title=f"latency, {unit}{cut}", zeroline=False)
     return figure.update_yaxes(title="share of runs", tickformat=".0%", rangemode="tozero")
+
+
+def _axis_end(ordered: Sequence[float]) -> float:
+    """Where the axis may end so that rare slow runs do not press the rest into one bar."""
+    low, middle, high, last = (
+        ordered[int((len(ordered) - 1) * q)] for q in (0.25, 0.5, 0.75, CLIP_SHARE)
+    )
+    return min(last, middle + TAIL_WIDTHS * (high - low)) if high > low else last
+
+
+def beyond_share(ordered: Sequence[float], end: float) -> float:
+    """Part of the samples that lie beyond the end of an axis."""
+    return sum(v > end for v in ordered) / len(ordered) if ordered else 0.0
 
 
 def over_time(samples_us: Mapping[str, Sequence[float]]) -> go.Figure:

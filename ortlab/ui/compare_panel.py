@@ -15,9 +15,9 @@ from ortlab.ui.table_view import Column
 
 _COLUMNS = (
     Column("op_type", "Operator"),
-    Column("before_us", "Before, per run", "time"),
-    Column("after_us", "After, per run", "time"),
-    Column("change_us", "Change", "time"),
+    Column("before_us", "Before, per run", "time", group="latency"),
+    Column("after_us", "After, per run", "time", group="latency"),
+    Column("change_us", "Change", "time", group="latency"),
 )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
 from ortlab.catalog import levels, providers, session_config, variants
@@ -11,7 +9,7 @@ from ortlab.domain.ask import Ask
 from ortlab.domain.machine import MachineReport, ProviderState
 from ortlab.domain.model import ModelInfo
 from ortlab.domain.study import StopRule
-from ortlab.ui import machine_panel, options_form, words
+from ortlab.ui import machine_panel, options_form, own_inputs, words
 
 EFFORTS = {
     "Quick look": (StopRule(seconds=5.0), "5 s of measuring, all settings together."),
@@ -39,11 +37,14 @@ def form(model: ModelInfo, found: MachineReport) -> Ask:
             default=_default_variants(model), format_func=lambda i: variants.BY_ID[i].title,
             key="variants", help=_explained([(v.title, v.about) for v in variants.VARIANTS]),
         )  # fmt: skip
-    dims = _dims(model)
-    effort = st.segmented_control(
-        "How long", list(EFFORTS), default="Normal", key="effort", required=True,
-        help=_explained([(name, about) for name, (_, about) in EFFORTS.items()]),
-    )  # fmt: skip
+    left, right = st.columns(2)
+    with left:
+        effort = st.segmented_control(
+            "How long", list(EFFORTS), default="Normal", key="effort", required=True,
+            help=_explained([(name, about) for name, (_, about) in EFFORTS.items()]),
+        )  # fmt: skip
+    with right:
+        dims = _dims(model)
     with st.expander("Advanced", icon=":material/tune:"):
         return _advanced(
             found,
@@ -145,7 +146,7 @@ def _advanced(found: MachineReport, ask: Ask) -> Ask:
         seed = st.number_input("Seed of the generated inputs", 0, key="seed")
     with right:
         switches = _switches()
-        npz = _own_inputs()
+        npz = own_inputs.field()
     options = _provider_options(ask.providers)
     entries = options_form.fields(session_config.SETTABLE, key="session",
                                   label="Session configuration entries")  # fmt: skip
@@ -171,15 +172,6 @@ def _switches() -> dict[str, bool]:
         name: st.toggle(title, value=on, key=f"switch-{name}", help=about)
         for name, title, on, about in rows
     }
-
-
-def _own_inputs() -> str | None:
-    """A path of the user's own .npz, or None to generate inputs."""
-    text = st.text_input(
-        "Own inputs: path of an .npz", key="npz", placeholder="generated if empty",
-        help="One array per model input, by the input's name.",
-    ).strip()  # fmt: skip
-    return str(Path(text).expanduser()) if text else None
 
 
 def _provider_options(asked: tuple[str, ...]) -> dict[str, dict[str, str]]:

@@ -16,14 +16,14 @@ from ortlab.ui.table_view import Column
 SHOWN = 4
 _COLUMNS = (
     Column("label", "Setting"),
-    Column("min_us", "Fastest", "time"),
-    Column("p25_us", "p25", "time"),
-    Column("p50_us", "p50", "time"),
-    Column("p90_us", "p90", "time"),
-    Column("p95_us", "p95", "time"),
-    Column("p99_us", "p99", "time"),
-    Column("max_us", "Slowest", "time"),
-    Column("mean_us", "Mean", "time"),
+    Column("min_us", "Fastest", "time", group="latency"),
+    Column("p25_us", "p25", "time", group="latency"),
+    Column("p50_us", "p50", "time", group="latency"),
+    Column("p90_us", "p90", "time", group="latency"),
+    Column("p95_us", "p95", "time", group="latency"),
+    Column("p99_us", "p99", "time", group="latency"),
+    Column("max_us", "Slowest", "time", group="latency"),
+    Column("mean_us", "Mean", "time", group="latency"),
     Column("count", "Runs", "count"),
 )
 

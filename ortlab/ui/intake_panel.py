@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from ortlab.domain import units
 from ortlab.domain.machine import MachineReport
 from ortlab.domain.model import SampleModel
 from ortlab.errors import OrtlabError, as_dict, from_dict
-from ortlab.ui import frame, machine_panel, words
+from ortlab.ui import frame, machine_panel, upload, words
 from ortlab.ui.door import lab
 
-_COPY_BYTES = 1 << 20
 _SNIFF_BYTES = 512
 SAMPLE_FIRST = "digits_cnn"
 
@@ -36,7 +30,7 @@ def drop_zone() -> None:
     )  # fmt: skip
     if not files:
         return
-    with st.spinner("Reading what was dropped …"), _on_disk(files) as paths:
+    with st.spinner("Reading what was dropped …"), upload.on_disk(files) as paths:
         # A new key makes a new, empty widget in the next run, whatever becomes of these files.
         st.session_state["drop-turn"] = turn + 1
         _follow(lambda: _open(paths))
@@ -129,7 +123,7 @@ def trace_button() -> None:
         files = st.file_uploader("Profile", key=f"trace-{turn}", label_visibility="collapsed",
                                  accept_multiple_files=True)  # fmt: skip
     if files:
-        with st.spinner("Reading the profile …"), _on_disk(files[:1]) as paths:
+        with st.spinner("Reading the profile …"), upload.on_disk(files[:1]) as paths:
             st.session_state["trace-turn"] = turn + 1
             _follow(lambda: _trace(paths))
 
@@ -158,34 +152,3 @@ def looks_like_trace(path: Path) -> bool:
     with path.open("rb") as file:
         start = file.read(_SNIFF_BYTES).lstrip(b"\xef\xbb\xbf \t\r\n")
     return start[:1] in (b"[", b"{") or path.suffix.lower() == ".json"
-
-
-@contextmanager
-def _on_disk(files: list[Any]) -> Iterator[dict[str, Path]]:
-    """Dropped files as paths, each taken out of the server's memory once it is written."""
-    with tempfile.TemporaryDirectory(prefix="upload-", dir=_upload_folder()) as folder:
-        paths = {}
-        for number, file in enumerate(files):
-            # The number keeps apart what was dropped twice; the given name is never a path.
-            target = Path(folder) / str(number) / (Path(file.name).name or "file")
-            target.parent.mkdir()
-            with target.open("wb") as out:
-                shutil.copyfileobj(file, out, _COPY_BYTES)
-            _forget(file)
-            paths[Path(file.name).name] = target
-        yield paths
-
-
-def _upload_folder() -> Path:
-    folder = Path(lab().settings.home) / "uploads"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-def _forget(file: Any) -> None:
-    """Streamlit keeps uploads for the whole session; 20 of 50 MB would be a gigabyte."""
-    context = get_script_run_ctx()
-    drop = getattr(context.uploaded_file_mgr, "remove_file", None) if context else None
-    if drop is not None:
-        drop(session_id=context.session_id, file_id=file.file_id)
-    file.close()

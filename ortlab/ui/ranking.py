@@ -29,13 +29,13 @@ _ERROR_HELP = (
 
 COLUMNS = (
     Column("label", "Setting"),
-    Column("p50_us", "p50", "time", "Half of the runs took at most this."),
-    Column("half_us", "±", "time", "Half of the 95 % interval of p50."),
+    Column("p50_us", "p50", "time", "Half of the runs took at most this.", group="p50"),
+    Column("half_us", "±", "time", "Half of the 95 % interval of p50.", group="p50"),
     Column("ratio", "vs baseline", "ratio", "Baseline ÷ this: above 1 is faster."),
     Column("verdict", "Verdict"),
     Column("throughput_per_s", "Throughput", "rate"),
-    Column("p95_us", "p95", "time"),
-    Column("p99_us", "p99", "time", "Empty when there are too few runs for it."),
+    Column("p95_us", "p95", "time", group="tail"),
+    Column("p99_us", "p99", "time", "Empty when there are too few runs for it.", group="tail"),
     Column("max_rel_error", "Relative error", "number",
            "Largest difference from the baseline's outputs, against their largest value."),
     Column("peak_memory_bytes", "Peak memory", "bytes", "Private memory of the process."),

@@ -28,6 +28,8 @@ class Column(NamedTuple):
     title: str
     kind: Kind = "text"
     help: str | None = None
+    group: str = ""
+    """Columns of one group share their unit, so that they can be compared by eye."""
 
 
 def show(
@@ -99,11 +101,12 @@ def _clear(key: str) -> None:
 def _frame(rows: Sequence[Row], columns: Sequence[Column]) -> Any:
     import pandas as pd
 
-    data = {c.key: [_shown(row.get(c.key), c, rows) for row in rows] for c in columns}
+    scales = {c.key: _scale(c, rows, columns)[0] for c in columns}
+    data = {c.key: [_shown(row.get(c.key), c, scales[c.key]) for row in rows] for c in columns}
     return pd.DataFrame(data)
 
 
-def _shown(value: Any, column: Column, rows: Sequence[Row]) -> Any:
+def _shown(value: Any, column: Column, divisor: float) -> Any:
     """A cell in the column's unit, rounded to what can be read."""
     if column.kind == "text":
         return units.MISSING if value in (None, "") else words.plain(str(value), limit=600)
@@ -111,16 +114,19 @@ def _shown(value: Any, column: Column, rows: Sequence[Row]) -> Any:
         return value
     if column.kind == "count":
         return int(value)
-    return _rounded(value / _scale(column, rows)[0])
+    return _rounded(value / divisor)
 
 
 def _rounded(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def _scale(column: Column, rows: Sequence[Row]) -> tuple[float, str]:
+def _scale(column: Column, rows: Sequence[Row], columns: Sequence[Column]) -> tuple[float, str]:
     """The divisor and the unit that the header names."""
-    values = [float(row[column.key]) for row in rows if row.get(column.key) is not None]
+    if column.kind in ("text", "check"):
+        return 1.0, ""
+    keys = [c.key for c in columns if column.group and c.group == column.group] or [column.key]
+    values = [float(row[k]) for row in rows for k in keys if row.get(k) is not None]
     if column.kind == "time":
         return units.time_unit(values)
     if column.kind == "bytes":
@@ -137,12 +143,11 @@ def _config(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, Any]:
         elif column.kind == "check":
             made[column.key] = st.column_config.CheckboxColumn(column.title, help=column.help)
         else:
-            made[column.key] = _number_config(rows, column)
+            made[column.key] = _number_config(column, _scale(column, rows, columns)[1])
     return made
 
 
-def _number_config(rows: Sequence[Row], column: Column) -> Any:
-    unit = _scale(column, rows)[1]
+def _number_config(column: Column, unit: str) -> Any:
     title = f"{column.title}, {unit}" if unit else column.title
     if column.kind == "share":
         return st.column_config.ProgressColumn(
