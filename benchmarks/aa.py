@@ -1,16 +1,19 @@
 """How far two identical configurations stray from 1, and whether a planted slowdown is called.
 
-Every repeat is a whole measurement with fresh processes. `--quick` repeats less.
+Every repeat is a whole measurement with fresh processes. `ORTLAB_BENCH_REPEATS` sets how many;
+the full forty of each take about three quarters of an hour.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +29,12 @@ from ortlab.measure.verdict import compare
 from ortlab.sandbox.limits import default_limits
 from ortlab.sandbox.spawn import run_task
 
-REPEATS = 40
+REPEATS = int(os.environ.get("ORTLAB_BENCH_REPEATS", "40"))
+PLANTED_REPEATS = 10
+# One more layer than this is a slowdown of 3 %.
+PLANTED_LAYERS = 33
 SETTINGS = (("14 µs", 14.0, 4.0), ("0.8 ms", 800.0, 4.0), ("27 ms", 27_000.0, 10.0))
 QUIET_TARGET, BUSY_TARGET = 0.005, 0.03
-# A chain of this many layers, and one more: a slowdown of about 3 %.
 PLANTED_SECONDS = 30.0
 
 BUSY = "while True: sum(i * i for i in range(10000))"
@@ -60,7 +65,7 @@ def identical(
     name: str, *, run_us: float, seconds: float, repeats: int, busy: bool
 ) -> dict[str, Any]:
     """One row: the 95th percentile of |ratio − 1| and how many intervals hold 1."""
-    found = _repeat(name, (1, 1), run_us=run_us, seconds=seconds, repeats=repeats, busy=busy)
+    found = _repeat(name, run_us=run_us, seconds=seconds, repeats=repeats, busy=busy)
     errors = [abs(math.log(c.ratio)) for c, _ in found]
     held = sum(c.ci95[0] <= 1 <= c.ci95[1] for c, _ in found)
     error = float(np.percentile(errors, 95))
@@ -78,8 +83,8 @@ def identical(
 
 def planted(*, repeats: int) -> dict[str, Any]:
     """One row: how often a slowdown of about 3 % is called within thirty seconds."""
-    found = _repeat("0.8 ms slower", (1, 2), run_us=800, seconds=PLANTED_SECONDS / 2,
-                    repeats=repeats, busy=False)  # fmt: skip
+    found = _repeat("0.8 ms", run_us=800, seconds=PLANTED_SECONDS / 2, repeats=repeats,
+                    busy=False, layers=PLANTED_LAYERS)  # fmt: skip
     called = sum(c.verdict == "slower" for c, _ in found)
     wall = max(w for _, w in found)
     change = 1 / float(np.median([c.ratio for c, _ in found])) - 1
@@ -91,48 +96,34 @@ def planted(*, repeats: int) -> dict[str, Any]:
     }
 
 
-def _repeat(name: str, copies: tuple[int, int], *, run_us: float, seconds: float,
-            repeats: int, busy: bool) -> list[tuple[Comparison, float]]:  # fmt: skip
+def _repeat(name: str, *, run_us: float, seconds: float, repeats: int, busy: bool,
+            layers: int | None = None) -> list[tuple[Comparison, float]]:  # fmt: skip
+    """So many comparisons of a model with itself, or with one of a layer more than `layers`."""
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
-        models = tuple(_model(name, folder, copy) for copy in copies)
-        request = {"model": str(models[0]), "dims": {}, "seed": 0, "npz": None}
+        first = chain(name, folder, layers=layers)
+        second = chain(name, folder, layers=layers, extra=1) if layers else first
+        request = {"model": str(first), "dims": {}, "seed": 0, "npz": None}
         feeds = Path(run_task("feeds", request, folder=folder / "f", timeout_s=60)["path"])
         load = [subprocess.Popen([sys.executable, "-c", BUSY]) for _ in range(2 * busy)]
         try:
             return [
-                once((models[0], models[1]), feeds, run_us=run_us, seconds=seconds, seed=i,
-                     folder=folder)
+                once((first, second), feeds, run_us=run_us, seconds=seconds, seed=i, folder=folder)
                 for i in range(repeats)
-            ]  # fmt: skip
+            ]
         finally:
             for process in load:
                 process.kill()
 
 
-def _model(name: str, folder: Path, copy: int) -> Path:
-    if name == "0.8 ms slower":
-        # 33 layers against 34: one more is 3.0 %.
-        from benchmarks import models
-
-        models.SIZES[name] = (32, 256, 33)
-    return chain(name, folder, repeat_first=copy)
-
-
-def rows(*, quick: bool = False) -> list[dict[str, Any]]:
-    """Quiet and loaded A/A, and the planted slowdown."""
-    repeats = 8 if quick else REPEATS
-    found = []
+def rows() -> Iterator[dict[str, Any]]:
+    """Quiet and loaded A/A, and the planted slowdown, as they come."""
     for busy in (False, True):
         for name, run_us, seconds in SETTINGS:
-            found.append(
-                identical(name, run_us=run_us, seconds=seconds, repeats=repeats, busy=busy)
-            )
-            print(found[-1], file=sys.stderr, flush=True)
-    found.append(planted(repeats=4 if quick else 10))
-    return found
+            yield identical(name, run_us=run_us, seconds=seconds, repeats=REPEATS, busy=busy)
+    yield planted(repeats=min(PLANTED_REPEATS, REPEATS))
 
 
 if __name__ == "__main__":
-    for row in rows(quick="--quick" in sys.argv):
+    for row in rows():
         print(row)
