@@ -26,10 +26,11 @@ def icicle(profile: Profile, *, leaf_limit: int = LEAF_LIMIT) -> go.Figure:
     if not nodes:
         return theme.empty("Provider, operator, node", "The profile holds no node time.")
     cells = _Cells(runs=max(1, run_count(profile)), total=sum(n.self_us for n in nodes))
+    whole = cells.add("", "all nodes", nodes, provider="", depth=0)
     costliest = sorted(nodes, key=lambda n: n.self_us, reverse=True)
     shown = {id(node) for node in costliest[:leaf_limit]}
     for provider, own in _grouped(nodes, "provider"):
-        top = cells.add("", theme.provider_label(provider), own, provider=provider, depth=0)
+        top = cells.add(whole, theme.provider_label(provider), own, provider=provider, depth=0)
         for op_type, members in _grouped(own, "op_type"):
             parent = cells.add(top, op_type, members, provider=provider, depth=1)
             _add_leaves(cells, parent, members, provider=provider, shown=shown)
@@ -66,8 +67,8 @@ class _Cells:
         self.hover.append(
             f"<b>{theme.plain(name, limit=90)}</b><br>{units.time(value / self.runs)} per run, "
             f"{units.share(value / self.total)} of all node time<br>"
-            f"{units.count(len(members))} node{'s' * (len(members) != 1)} on "
-            f"{theme.plain(theme.provider_label(provider))}"
+            f"{units.count(len(members))} node{'s' * (len(members) != 1)}"
+            + (f" on {theme.plain(theme.provider_label(provider))}" if provider else "")
         )
         return key
 

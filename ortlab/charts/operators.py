@@ -21,9 +21,10 @@ def bars(profile: Profile, *, limit: int = LIMIT) -> go.Figure:
     divisor, unit = units.time_unit([row.self_us / runs for row in shown])
     names = _unique_names(shown)
     traces = [
-        _trace(provider, shown, names=names, scale=runs * divisor)
+        _trace(provider, shown, names=names, scale=runs * divisor,
+               launches=provider in profile.async_providers)
         for provider in dict.fromkeys(row.provider for row in shown)
-    ]
+    ]  # fmt: skip
     figure = theme.figure(
         traces, height=_ROW_PX * len(shown) + 110, barmode="stack", bargap=0.3,
         **theme.legend_above(len(traces)),
@@ -63,11 +64,16 @@ def _unique_names(rows: list[OperatorRow]) -> dict[tuple[str, str], str]:
 
 
 def _trace(
-    provider: str, rows: list[OperatorRow], *, names: dict[tuple[str, str], str], scale: float
+    provider: str,
+    rows: list[OperatorRow],
+    *,
+    names: dict[tuple[str, str], str],
+    scale: float,
+    launches: bool,
 ) -> go.Bar:
     own = [row for row in rows if row.provider == provider]
     return go.Bar(
-        name=theme.plain(theme.provider_label(provider)),
+        name=theme.plain(theme.provider_label(provider)) + ", launch times" * launches,
         orientation="h",
         y=[names[_key(row)] for row in own],
         x=[row.self_us / scale for row in own],

@@ -74,12 +74,6 @@ def trust(profile: Profile) -> None:
         st.markdown(_facts(profile), width="content")
     for reason in profile.trust.reasons:
         st.caption(f":material/info: {words.safe(reason.message, limit=400)}")
-    if profile.async_providers:
-        names = ", ".join(providers.label(p) for p in profile.async_providers)
-        st.warning(
-            f"{words.safe(names)} returns before its work is done: node times there are launch "
-            "times, not the time on the device.", icon=":material/schedule:",
-        )  # fmt: skip
 
 
 def _facts(profile: Profile) -> str:
@@ -109,7 +103,7 @@ def operators(profile: Profile) -> None:
     table_view.show(_operator_rows(profile), _OPERATORS, key="operators-table", name="operators",
                     alt="Time by operator")  # fmt: skip
     rows = [
-        {"provider": providers.label(p.provider), "node_count": p.node_count, "share": p.share,
+        {"provider": _provider(p.provider, profile), "node_count": p.node_count, "share": p.share,
          "self_us": p.self_us or p.total_us}
         for p in profile.providers
     ]  # fmt: skip
@@ -181,6 +175,12 @@ def timeline(events: Sequence[TraceEvent]) -> None:
         table_view.show(rows, _EVENTS, key="events", alt="Node events of one run", name="events")
 
 
+def _provider(name: str, profile: Profile) -> str:
+    """The provider's label; where it returns before its work is done, times are launch times."""
+    label = providers.label(name)
+    return f"{label}, launch times" if name in profile.async_providers else label
+
+
 def _chart(figure: Any, *, key: str, alt: str) -> None:
     from ortlab.charts import theme
 
@@ -189,7 +189,7 @@ def _chart(figure: Any, *, key: str, alt: str) -> None:
 
 def _operator_rows(profile: Profile) -> list[dict[str, Any]]:
     return [
-        {"op_type": r.op_type, "provider": providers.label(r.provider), "share": r.share,
+        {"op_type": r.op_type, "provider": _provider(r.provider, profile), "share": r.share,
          "self_us": r.self_us, "total_us": r.total_us, "calls": r.calls,
          "mean_us": r.mean_us or r.total_us / max(1, r.calls), "node_count": r.node_count or None}
         for r in sorted(profile.operators, key=lambda r: -r.self_us)
@@ -198,7 +198,7 @@ def _operator_rows(profile: Profile) -> list[dict[str, Any]]:
 
 def _node_table(profile: Profile, *, key: str) -> None:
     total = sum(n.self_us for n in profile.nodes) or 1
-    rows = [_node_row(n, total) for n in sorted(profile.nodes, key=lambda n: -n.self_us)]
+    rows = [_node_row(n, total, profile) for n in sorted(profile.nodes, key=lambda n: -n.self_us)]
     if not rows:
         st.caption("The profile holds no node events.")
         return
@@ -207,11 +207,11 @@ def _node_table(profile: Profile, *, key: str) -> None:
     table_view.show(rows, _NODES, key=key, alt="Time by node", name="nodes", height=520)
 
 
-def _node_row(node: NodeRow, total_us: int) -> dict[str, Any]:
+def _node_row(node: NodeRow, total_us: int, profile: Profile) -> dict[str, Any]:
     return {
         "name": node.name or f"unnamed {node.op_type}",
         "op_type": node.op_type,
-        "provider": providers.label(node.provider),
+        "provider": _provider(node.provider, profile),
         "share": node.self_us / total_us,
         "p50_us": node.p50_us,
         "p95_us": node.p95_us,

@@ -48,10 +48,10 @@ def guarded(show: Callable[[], Any]) -> None:
 
 def show_error(error: OrtlabError, *, title: str | None = None) -> None:
     """What happened, and the next step; the text may hold foreign names."""
-    message = words.safe(error.message, limit=1200)
+    message = words.safe_with_code(error.message, limit=1200)
     lines = [f"**{title}**\n\n{message}" if title else f"**{message}**"]
     if error.hint:
-        lines.append(words.safe(error.hint, limit=1200))
+        lines.append(words.safe_with_code(error.hint, limit=1200))
     st.error("\n\n".join(lines), icon=":material/error:")
 
 

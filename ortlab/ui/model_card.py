@@ -84,9 +84,9 @@ def _problem(model: ModelInfo, problem: Problem, index: int) -> None:
     if problem.severity != "error":
         # The form right below asks for it by name.
         return
-    text = f"**{words.safe(problem.message)}**"
+    text = f"**{words.safe_with_code(problem.message)}**"
     if problem.hint:
-        text += f"\n\n{words.safe(problem.hint)}"
+        text += f"\n\n{words.safe_with_code(problem.hint)}"
     st.warning(text, icon=":material/build:")
     code = problem.fix
     if code is not None and st.button(

@@ -45,11 +45,16 @@ def show(placement: Placement) -> None:
     from ortlab.charts import placement as charts
     from ortlab.charts import theme
 
-    asked, active = _names(placement.requested), _names(placement.active)
-    st.markdown(
-        f"Asked for **{words.safe(asked)}**; the session activated **{words.safe(active)}**."
-    )
-    _verdict(placement)
+    if placement.requested:
+        asked, active = _names(placement.requested), _names(placement.active)
+        st.markdown(
+            f"Asked for **{words.safe(asked)}**; the session activated **{words.safe(active)}**."
+        )
+        _verdict(placement)
+    else:
+        st.info("A trace does not say which providers were asked for, so none of its nodes can be "
+                "called a fallback. Below is where each one ran.",
+                icon=":material/info:")  # fmt: skip
     st.plotly_chart(charts.shares(placement), key="placement-shares", config=theme.CONFIG,
                     alt="Share of nodes and of time by provider")  # fmt: skip
     if len(placement.partitions) > 1:

@@ -11,7 +11,7 @@ from streamlit.delta_generator import DeltaGenerator
 from ortlab.charts.labels import shared_part, short_labels
 from ortlab.domain import units
 from ortlab.domain.placement import Placement
-from ortlab.domain.study import ConfigurationResult, Study
+from ortlab.domain.study import ConfigurationResult, Failure, Study
 from ortlab.ui import table_view, words
 from ortlab.ui.table_view import Column
 
@@ -246,16 +246,25 @@ def _record(row: ConfigurationResult, name: str, study: Study) -> dict[str, Any]
 
 def failures(study: Study) -> None:
     """Each row without figures: what happened, what helps, and what its process printed."""
-    for row in study.configurations:
-        if row.error is None:
-            continue
-        lines = [f"**{words.safe(row.label)}**: {words.safe(row.error.message, limit=1200)}"]
-        if row.error.hint:
-            lines.append(words.safe(row.error.hint, limit=1200))
+    for error, names in _failed_together(study).items():
+        lines = [f"**{words.safe_with_code(error.message, limit=1200)}**"]
+        lines += [words.safe_with_code(error.hint, limit=1200)] if error.hint else []
+        lines.append("Not measured: " + "; ".join(words.safe(name) for name in names))
         st.warning("\n\n".join(lines), icon=":material/error:")
-        if row.error.log.strip():
+        if error.log.strip():
             with st.expander("What its process printed", icon=":material/terminal:"):
-                st.code(row.error.log, language=None, wrap_lines=True, height=220)
+                st.code(error.log, language=None, wrap_lines=True, height=220)
+
+
+def _failed_together(study: Study) -> dict[Failure, list[str]]:
+    """Names of rows by their failure; equal reasons are told once, with the first one's log."""
+    firsts: dict[tuple[str, str | None], Failure] = {}
+    found: dict[Failure, list[str]] = {}
+    for row in study.configurations:
+        if row.error is not None:
+            first = firsts.setdefault((row.error.message, row.error.hint), row.error)
+            found.setdefault(first, []).append(row.label)
+    return found
 
 
 def doubts(study: Study) -> None:

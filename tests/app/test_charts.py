@@ -86,10 +86,10 @@ def test_icicle_holds_all_time_at_every_depth_and_few_leaves(node_count: int) ->
     depth = {"": -1}
     for key, parent in zip(trace.ids, trace.parents, strict=True):
         depth[key] = depth[parent] + 1
-    for level in (0, 1, 2):
+    for level in (0, 1, 2, 3):
         values = [v for k, v in zip(trace.ids, trace.values, strict=True) if depth[k] == level]
         assert sum(values) == total
-    assert len(trace.ids) <= 50 + 6 + 2 + 6
+    assert len(trace.ids) <= 50 + 6 + 6 + 2 + 1
 
 
 def test_timeline_keeps_the_longest_events_below_the_limit_of_a_browser() -> None:

@@ -146,3 +146,17 @@ def test_machine_names_every_provider_and_why_it_cannot_be_used(filled_home: Fil
     assert "CPU" in set(table["label"])
     for _, row in table.iterrows():
         assert row["loadable"] or row["reason"]
+
+
+def test_a_foreign_trace_calls_no_node_a_fallback_and_none_well_placed(
+    filled_home: Filled,
+) -> None:
+    app = page("profile", trace=filled_home.trace, view="placement")
+    assert "does not say which providers were asked for" in texts(app)
+    assert not app.success
+    assert not app.warning
+
+
+def test_equal_failures_are_told_once_with_the_names_of_all_rows(filled_home: Filled) -> None:
+    app = page("results", run=filled_home.partly)
+    assert len({w.value for w in app.warning}) == len(app.warning)
