@@ -50,9 +50,11 @@ def from_returncode(returncode: int, *, phase: str, log: str) -> ChildFailedErro
         log: the last of what it printed.
     """
     where = f" while it was in phase '{phase}'" if phase else ""
-    if returncode < 0:
+    # An allocation that fails outside of any `try` of ONNX Runtime's ends in SIGABRT.
+    aborted = returncode == -getattr(signal, "SIGABRT", 0)
+    if returncode < 0 and not (aborted and _tells_of_memory(log)):
         return _from_signal(-returncode, where, phase, log)
-    if "bad_alloc" in log or "MemoryError" in log:
+    if _tells_of_memory(log):
         return ChildFailedError(
             f"The process ran out of memory{where}.",
             outcome=Outcome.OUT_OF_MEMORY, phase=phase, log=log,
@@ -62,6 +64,10 @@ def from_returncode(returncode: int, *, phase: str, log: str) -> ChildFailedErro
         outcome=Outcome.CRASHED, phase=phase, log=log,
         hint="The last lines it printed are kept with this row.",
     )  # fmt: skip
+
+
+def _tells_of_memory(log: str) -> bool:
+    return "bad_alloc" in log or "MemoryError" in log
 
 
 def _from_signal(number: int, where: str, phase: str, log: str) -> ChildFailedError:

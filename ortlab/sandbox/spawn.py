@@ -7,19 +7,20 @@ child or ONNX Runtime prints goes to a log file; stdout is never a protocol.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from ortlab import errors
+from ortlab.sandbox import pipes
 from ortlab.sandbox.limits import Limits, default_limits, environment
 from ortlab.sandbox.outcome import ChildFailedError, Outcome, as_error, from_returncode
 
@@ -27,9 +28,16 @@ LOG_TAIL_BYTES = 4096
 # Between SIGTERM and SIGKILL.
 TERM_GRACE_S = 0.5
 _POLL_S = 0.1
-# The watchdog looks at the child's memory this often; a statm read costs about 20 µs.
+# The watchdog looks at the child's memory and log this often; it costs about 30 µs.
 _WATCH_S = 0.25
+# ONNX Runtime repeats some warnings in every run. A log longer than this starts anew.
+LOG_LIMIT_BYTES = 256 << 20
+# A worker that is importing when it is told to go needs no longer than this to notice.
+_CLOSE_TOGETHER_S = 0.5
 LOG_NAME = "worker.log"
+# Windows has neither; there a child is ended by `TerminateProcess`, and never paused.
+_SIGKILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+_SIGCONT = getattr(signal, "SIGCONT", None)
 
 Message = dict[str, Any]
 
@@ -42,35 +50,52 @@ class Child:
         self.limits = limits
         self.phase = "start"
         self._deadline = time.monotonic() + limits.lifetime_s
+        self._next_watch = time.monotonic() + _WATCH_S
         self._paused = False
         self._buffer = b""
-        folder.mkdir(parents=True, exist_ok=True)
         self.log_path = folder / LOG_NAME
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._start(python or sys.executable)
+        except OSError as error:
+            raise _not_started(error) from error
+
+    def _start(self, python: str) -> None:
         request_read, self._request = os.pipe()
-        self._reply, reply_write = os.pipe()
+        reply_read, reply_write = os.pipe()
+        try:
+            self.process = self._popen(python, request_read, reply_write)
+        except BaseException:
+            os.close(self._request)
+            os.close(reply_read)
+            raise
+        finally:
+            os.close(request_read)
+            os.close(reply_write)
+        self._replies = pipes.replies(reply_read)
+
+    def _popen(self, python: str, request_read: int, reply_write: int) -> subprocess.Popen[bytes]:
+        numbers, how = pipes.inherited(request_read, reply_write)
         arguments = json.dumps(
             {
-                "request_fd": request_read,
-                "reply_fd": reply_write,
-                "memory_bytes": limits.memory_bytes,
-                "lifetime_s": limits.lifetime_s,
-                "file_bytes": limits.file_bytes,
+                "request_fd": numbers[0],
+                "reply_fd": numbers[1],
+                "memory_bytes": self.limits.memory_bytes,
+                "lifetime_s": self.limits.lifetime_s,
+                "file_bytes": self.limits.file_bytes,
             }
         )
         with self.log_path.open("ab") as log:
-            self.process = subprocess.Popen(
+            return subprocess.Popen(
                 # -P: the private folder must not become an import path.
-                [python or sys.executable, "-P", "-m", "ortlab.worker", arguments],
+                [python, "-P", "-m", "ortlab.worker", arguments],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                cwd=folder,
-                env=environment(folder),
-                pass_fds=(request_read, reply_write),
-                start_new_session=True,
+                cwd=self.folder,
+                env=environment(self.folder),
+                **how,
             )
-        os.close(request_read)
-        os.close(reply_write)
 
     @property
     def pid(self) -> int:
@@ -114,8 +139,9 @@ class Child:
     ) -> Message:
         """The answer to the request sent last; see `ask`."""
         deadline = min(time.monotonic() + timeout_s, self._deadline)
-        next_watch = time.monotonic() + _WATCH_S
         while True:
+            # Looked at before every answer: turns of a few milliseconds never wait.
+            self._heed(cancel)
             for message in self._messages():
                 kind = message.get("type")
                 if kind == "reply":
@@ -127,20 +153,24 @@ class Child:
                     self.phase = str(message["phase"])
                 elif on_progress is not None:
                     on_progress(message)
-            now = time.monotonic()
-            if cancel is not None and cancel.is_set():
-                self.kill()
-                raise self._failed("The measurement was cancelled.", Outcome.CANCELLED)
-            if now >= deadline:
+            if time.monotonic() >= deadline:
                 self.kill()
                 raise self._failed(
                     f"No answer within {timeout_s:g} s, in phase '{self.phase}'.",
                     Outcome.TIMEOUT,
                     hint="The model may never end. Raise the time limit if it is only slow.",
                 )
-            if now >= next_watch:
-                self._watch_memory()
-                next_watch = now + _WATCH_S
+
+    def _heed(self, cancel: threading.Event | None) -> None:
+        """Stop when somebody cancelled, and now and then look at what the child takes."""
+        if cancel is not None and cancel.is_set():
+            self.kill()
+            raise self._failed("The measurement was cancelled.", Outcome.CANCELLED)
+        now = time.monotonic()
+        if now >= self._next_watch:
+            self._next_watch = now + _WATCH_S
+            self._watch_memory()
+            self._watch_log()
 
     def pause(self) -> None:
         """Stop the child where it is: an idle worker must not spin beside a measured one."""
@@ -150,33 +180,44 @@ class Child:
 
     def resume(self) -> None:
         """Let a paused child go on."""
-        if self._paused and self.process.poll() is None:
-            os.kill(self.pid, signal.SIGCONT)
+        if self._paused and self.process.poll() is None and _SIGCONT is not None:
+            os.kill(self.pid, _SIGCONT)
         self._paused = False
 
     def close(self) -> None:
         """End the child: politely by closing its pipes, then for good. Never raises."""
+        close_all([self])
+
+    def part(self) -> None:
+        """Tell the child to end, without waiting for it."""
         self.resume()
-        self._close_pipes(lifeline=False)
-        try:
-            self.process.wait(timeout=TERM_GRACE_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        self._close_pipes(lifeline=True)
+        self._close_request()
 
     def kill(self) -> None:
         """End the child and everything it started, now."""
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        for number in (signal.SIGTERM, _SIGKILL):
             self._signal_group(number)
             # A stopped process takes SIGTERM only when it goes on.
-            self._signal_group(signal.SIGCONT)
-            try:
-                self.process.wait(timeout=TERM_GRACE_S)
+            if _SIGCONT is not None:
+                self._signal_group(_SIGCONT)
+            if self._gone(within_s=TERM_GRACE_S):
                 break
-            except subprocess.TimeoutExpired:
-                continue
-        self._signal_group(signal.SIGKILL)
-        self._close_pipes(lifeline=True)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """End whatever the child started and left behind, and give its pipes back."""
+        self._signal_group(_SIGKILL)
+        self._close_request()
+        self._replies.close()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+
+    def _gone(self, *, within_s: float) -> bool:
+        try:
+            self.process.wait(timeout=max(0.0, within_s))
+        except subprocess.TimeoutExpired:
+            return False
+        return True
 
     def log_tail(self) -> str:
         """The last 4 kB of what the child and ONNX Runtime printed."""
@@ -184,7 +225,7 @@ class Child:
             with self.log_path.open("rb") as log:
                 log.seek(0, os.SEEK_END)
                 log.seek(max(0, log.tell() - LOG_TAIL_BYTES))
-                return log.read().decode("utf-8", "replace")
+                return log.read(LOG_TAIL_BYTES).decode("utf-8", "replace")
         except OSError:
             return ""
 
@@ -196,14 +237,19 @@ class Child:
 
     def _messages(self) -> list[Message]:
         """Whole messages that have arrived, after waiting a moment for some."""
-        ready, _, _ = select.select([self._reply], [], [], _POLL_S)
-        if not ready:
+        chunk = self._replies.read(_POLL_S)
+        if chunk is None:
             return []
-        chunk = os.read(self._reply, 1 << 20)
         if not chunk:
             raise self._ended()
         *lines, self._buffer = (self._buffer + chunk).split(b"\n")
-        return [json.loads(line) for line in lines]
+        try:
+            return [json.loads(line) for line in lines]
+        except ValueError:
+            self.kill()
+            raise self._failed(
+                "The process answered with something that is not an answer.", Outcome.LOST
+            ) from None
 
     def _refusal(self, message: Message) -> Exception:
         outcome = message.get("outcome")
@@ -213,9 +259,7 @@ class Child:
 
     def _ended(self) -> ChildFailedError:
         """Why the child is gone, when it was expected to be there."""
-        try:
-            self.process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
+        if not self._gone(within_s=2):
             self.kill()
         returncode = self.process.returncode
         return from_returncode(
@@ -241,20 +285,56 @@ class Child:
                 hint="Lower the batch or dimensions, or raise the memory limit in the settings.",
             )
 
+    def _watch_log(self) -> None:
+        """Empty a log that outgrew its limit; the child appends, so it goes on at the start."""
+        try:
+            if self.log_path.stat().st_size > LOG_LIMIT_BYTES:
+                os.truncate(self.log_path, 0)
+        except OSError:
+            # A log that cannot be cut is bounded by the limit on any file of the child.
+            return
+
     def _signal_group(self, number: int) -> None:
         try:
-            os.killpg(self.pid, number)
+            if sys.platform == "win32":
+                self.process.kill()
+            else:
+                os.killpg(self.pid, number)
         except (ProcessLookupError, PermissionError):
             return
 
-    def _close_pipes(self, *, lifeline: bool) -> None:
-        for name in ("_request", "_reply") if lifeline else ("_request",):
-            descriptor = getattr(self, name)
-            if descriptor >= 0:
-                os.close(descriptor)
-                setattr(self, name, -1)
-        if lifeline and self.process.stdin is not None:
-            self.process.stdin.close()
+    def _close_request(self) -> None:
+        if self._request >= 0:
+            os.close(self._request)
+        self._request = -1
+
+
+def close_all(children: Iterable[Child]) -> None:
+    """End these children together: politely, then for good. Never raises.
+
+    Told one after another, each could use up its patience while the next one waits.
+    """
+    ending = list(children)
+    for child in ending:
+        child.part()
+    deadline = time.monotonic() + _CLOSE_TOGETHER_S
+    staying = [c for c in ending if not c._gone(within_s=deadline - time.monotonic())]
+    for child in staying:
+        child._signal_group(signal.SIGTERM)
+    for child in staying:
+        child.kill()
+    for child in ending:
+        child.abandon()
+
+
+def _not_started(error: OSError) -> ChildFailedError:
+    full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+    return ChildFailedError(
+        f"No process could be started: {error.strerror or error}.",
+        outcome=Outcome.DISK_FULL if full else Outcome.LOST,
+        phase="start",
+        hint="Free some space on the disk." if full else "The machine may be out of processes.",
+    )
 
 
 def private_bytes(pid: int) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import faulthandler
 import importlib
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ortlab import errors
-from ortlab.worker.protocol import Context, Message, requests
+from ortlab.worker.protocol import Context, Message, descriptor, requests
 
 TASKS = {
     "ping": "ortlab.worker.probe:ping",
@@ -45,11 +46,12 @@ def main() -> None:
     options = json.loads(sys.argv[1])
     _tie_to_parent()
     _limit(options)
-    context = Context(reply_fd=options["reply_fd"], folder=Path.cwd())
-    for message in requests(options["request_fd"]):
+    context = Context(reply_fd=descriptor(options["reply_fd"]), folder=Path.cwd())
+    for message in requests(descriptor(options["request_fd"])):
         context.write(_answer(message, context))
     # Skip interpreter shutdown: sessions of some providers crash while being torn down.
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
     os._exit(0)
 
 
@@ -70,12 +72,17 @@ def _task(name: str) -> Callable[[Message, Context], Any]:
 
 def _classified(error: Exception) -> Message:
     text = f"{type(error).__name__}: {error}"
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    # On a full disk the log cannot take the line, and the reply must still go out.
+    with contextlib.suppress(OSError):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
     outcome = "model_error"
     if isinstance(error, MemoryError) or "bad_alloc" in text or "Failed to allocate" in text:
         outcome = "out_of_memory"
-    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    elif isinstance(error, OSError) and error.errno in (
+        errno.ENOSPC,
+        getattr(errno, "EDQUOT", errno.ENOSPC),
+    ):
         outcome = "disk_full"
     return {"type": "error", "outcome": outcome, "message": _first_lines(text)}
 
@@ -126,7 +133,10 @@ def _limit(options: dict[str, Any]) -> None:
     # DATA, never AS: CUDA and OpenVINO reserve terabytes of address space they do not use.
     for kind, value in ((resource.RLIMIT_DATA, options["memory_bytes"]),
                         (resource.RLIMIT_FSIZE, options["file_bytes"])):  # fmt: skip
-        resource.setrlimit(kind, (value, value))
+        hard = resource.getrlimit(kind)[1]
+        # Nobody but root may go above the hard limit this process was started with.
+        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (allowed, allowed))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,15 @@ class Context:
         line = json.dumps(message).encode() + b"\n"
         while line:
             line = line[os.write(self._reply_fd, line) :]
+
+
+def descriptor(number: int) -> int:
+    """The file descriptor that the parent passed on; Windows passes a handle instead."""
+    if sys.platform != "win32":
+        return number
+    import msvcrt
+
+    return msvcrt.open_osfhandle(number, os.O_BINARY)
 
 
 def requests(fd: int) -> Iterator[Message]:

@@ -14,9 +14,10 @@ import psutil
 import pytest
 
 from ortlab.errors import TraceError
+from ortlab.sandbox import spawn
 from ortlab.sandbox.limits import Limits, environment
 from ortlab.sandbox.outcome import ChildFailedError, Outcome, from_returncode
-from ortlab.sandbox.spawn import Child, private_bytes
+from ortlab.sandbox.spawn import Child, close_all, private_bytes
 
 LIMITS = Limits(memory_bytes=4 << 30, lifetime_s=300)
 
@@ -158,6 +159,8 @@ def test_memory_of_a_gone_process_is_unknown() -> None:
         (-signal.SIGBUS, "", Outcome.CRASHED),
         (-signal.SIGKILL, "", Outcome.KILLED_BY_OS),
         (1, "terminate called after throwing std::bad_alloc", Outcome.OUT_OF_MEMORY),
+        (-signal.SIGABRT, "an instance of 'std::bad_alloc'", Outcome.OUT_OF_MEMORY),
+        (-signal.SIGABRT, "an assertion", Outcome.CRASHED),
         (3, "something else", Outcome.CRASHED),
     ],
 )
@@ -174,3 +177,101 @@ def test_what_a_worker_refuses_arrives_as_the_same_error(child: Child, tmp_path:
     with pytest.raises(TraceError) as caught:
         child.ask("trace", request, timeout_s=60)
     assert caught.value.hint
+
+
+def test_cancelling_is_noticed_although_every_answer_is_there_at_once(child: Child) -> None:
+    cancel = threading.Event()
+    cancel.set()
+    child.send("ping")
+    time.sleep(0.3)
+    with pytest.raises(ChildFailedError) as caught:
+        child.receive(timeout_s=60, cancel=cancel)
+    assert caught.value.outcome is Outcome.CANCELLED
+    assert child.process.poll() is not None
+
+
+def test_a_full_disk_does_not_turn_an_error_into_a_crash(tmp_path: Path) -> None:
+    folder = tmp_path / "child"
+    folder.mkdir()
+    (folder / spawn.LOG_NAME).symlink_to("/dev/full")
+    with Child(folder, limits=LIMITS) as child:
+        with pytest.raises(ChildFailedError) as caught:
+            child.ask("no such task", timeout_s=60)
+        assert caught.value.outcome is Outcome.MODEL_ERROR
+        assert child.ask("ping", timeout_s=60)
+
+
+def test_a_log_that_never_ends_is_cut(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spawn, "LOG_LIMIT_BYTES", 1 << 20)
+    with child.log_path.open("ab") as log:
+        log.write(b"x" * (2 << 20))
+    time.sleep(0.3)
+    child.ask("ping", timeout_s=60)
+    assert child.log_path.stat().st_size < 1 << 20
+
+
+def test_a_process_that_cannot_be_started_is_an_outcome_and_leaks_nothing(tmp_path: Path) -> None:
+    before = psutil.Process().num_fds()
+    with pytest.raises(ChildFailedError) as caught:
+        Child(tmp_path / "child", limits=LIMITS, python=str(tmp_path / "no python"))
+    assert caught.value.outcome is Outcome.LOST
+    assert "No such file" in caught.value.message
+    assert psutil.Process().num_fds() == before
+
+
+def test_a_child_gives_its_descriptors_back(tmp_path: Path) -> None:
+    before = psutil.Process().num_fds()
+    with Child(tmp_path / "one", limits=LIMITS) as polite:
+        polite.ask("ping", timeout_s=60)
+    killed = Child(tmp_path / "two", limits=LIMITS)
+    killed.kill()
+    killed.close()
+    assert psutil.Process().num_fds() == before
+
+
+def test_children_that_do_not_listen_are_ended_together(tmp_path: Path) -> None:
+    children = [Child(tmp_path / f"child{i}", limits=LIMITS) for i in range(4)]
+    for child in children:
+        child.ask("ping", timeout_s=60)
+        # Not through `pause`: closing does not know that these will not wake up.
+        os.kill(child.pid, signal.SIGSTOP)
+    waits: list[float] = []
+    original = subprocess.Popen.wait
+
+    def counted(self, timeout=None):
+        waits.append(timeout or 0.0)
+        return original(self, timeout=timeout)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess.Popen, "wait", counted)
+        close_all(children)
+    assert all(child.process.poll() is not None for child in children)
+    # The patience for all of them together is that of one.
+    assert sum(w for w in waits if w > 0.4) <= 2 * 0.5 + len(children) * spawn.TERM_GRACE_S
+
+
+def test_an_answer_that_is_no_answer_ends_the_child(child: Child) -> None:
+    child._buffer = b"{half"
+    with pytest.raises(ChildFailedError) as caught:
+        child.ask("ping", timeout_s=60)
+    assert caught.value.outcome is Outcome.LOST
+    assert child.process.poll() is not None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits are set differently elsewhere")
+def test_a_child_starts_below_a_hard_limit_of_its_parent(tmp_path: Path) -> None:
+    script = """
+import resource, sys
+from pathlib import Path
+from ortlab.sandbox.limits import Limits
+from ortlab.sandbox.spawn import Child
+resource.setrlimit(resource.RLIMIT_DATA, (3 << 30, 3 << 30))
+with Child(Path(sys.argv[1]), limits=Limits(memory_bytes=4 << 30)) as child:
+    child.ask("ping", timeout_s=60)
+    print(resource.prlimit(child.pid, resource.RLIMIT_DATA)[1])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "child")],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert int(done.stdout) == 3 << 30
