@@ -26,7 +26,9 @@ def icicle(profile: Profile, *, leaf_limit: int = LEAF_LIMIT) -> go.Figure:
     if not nodes:
         return theme.empty("Provider, operator, node", "The profile holds no node time.")
     cells = _Cells(runs=max(1, run_count(profile)), total=sum(n.self_us for n in nodes))
-    whole = cells.add("", "all nodes", nodes, provider="", depth=0)
+    # Plotly leaves an empty row above several roots; one provider is a root by itself.
+    several = len({node.provider for node in nodes}) > 1
+    whole = cells.add("", "all nodes", nodes, provider="", depth=0) if several else ""
     costliest = sorted(nodes, key=lambda n: n.self_us, reverse=True)
     shown = {id(node) for node in costliest[:leaf_limit]}
     for provider, own in _grouped(nodes, "provider"):
@@ -36,7 +38,7 @@ def icicle(profile: Profile, *, leaf_limit: int = LEAF_LIMIT) -> go.Figure:
             _add_leaves(cells, parent, members, provider=provider, shown=shown)
     return theme.figure(
         [cells.trace()], height=430, margin={"l": 0, "r": 0, "t": 8, "b": 8},
-        uniformtext={"minsize": 10, "mode": "hide"},
+        uniformtext={"minsize": 12, "mode": "hide"},
     )  # fmt: skip
 
 
@@ -77,7 +79,7 @@ class _Cells:
         return go.Icicle(
             ids=self.ids, labels=self.labels, parents=self.parents, values=self.values,
             branchvalues="total", hovertext=self.hover, hoverinfo="text", textinfo="label",
-            marker={"colors": self.colors, "line": {"width": 1.5, "color": "#FFFFFF"}}, sort=True,
+            marker={"colors": self.colors, "line": {"width": 1, "color": "#FFFFFF"}}, sort=True,
             tiling={"orientation": "v"}, pathbar={"visible": True, "thickness": 22},
             textfont={"color": [theme.text_on(c) for c in self.colors]},
         )  # fmt: skip

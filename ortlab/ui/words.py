@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
+from ortlab.analysis import pairs
 from ortlab.domain import units
 from ortlab.domain.study import Comparison, ConfigurationResult, Study
 
@@ -53,7 +54,7 @@ def verdict(study: Study) -> str:
         return _baseline_wins(study, baseline, measured)
     if best.vs_baseline is None:
         return f"{_name(best)} is the fastest at **{units.time(_p50(best))}**."
-    return _against(best, best.vs_baseline, baseline)
+    return _against(best, best.vs_baseline, baseline) + _ties(study, best, measured)
 
 
 def _baseline_wins(
@@ -66,6 +67,20 @@ def _baseline_wins(
     if others and all(v == "same" for v in others):
         return f"{start}; no other setting differs by more than a percent."
     return f"{start}; no other setting is clearly faster."
+
+
+def _ties(study: Study, best: ConfigurationResult, measured: list[ConfigurationResult]) -> str:
+    """Which others may be as fast as the winner; empty when it stands alone."""
+    if best.vs_baseline is None or best.vs_baseline.verdict != "faster":
+        return ""
+    tied = []
+    for row in measured:
+        found = pairs.compared(study, before=row, after=best) if row.id != best.id else None
+        if found is not None and found.verdict != "faster":
+            tied.append(row)
+    if len(tied) == 1:
+        return f" {_name(tied[0])} is not clearly slower."
+    return f" {len(tied)} other settings are not clearly slower." if tied else ""
 
 
 def _against(

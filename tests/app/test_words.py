@@ -74,3 +74,19 @@ def test_age_is_told_in_the_unit_that_suits_it(seconds: int, said: str) -> None:
     now = datetime(2026, 11, 20, tzinfo=UTC)
     then = (now - timedelta(seconds=seconds)).isoformat()
     assert words.ago(then, now=now).startswith(said)
+
+
+def test_a_winner_that_cannot_be_told_from_another_is_not_called_the_only_one() -> None:
+    base = records.row(records.configuration(threads=1), p50_us=1000.0)
+    near = [
+        msgspec.structs.replace(
+            records.row(records.configuration(threads=n), p50_us=500.0 + n),
+            vs_baseline=Comparison(ratio=2.0, ci95=(1.95, 2.05), verdict="faster"),
+        )
+        for n in (2, 3)
+    ]
+    made = msgspec.structs.replace(records.study(base, *near), baseline=base.id, best=near[0].id)
+    assert "is not clearly slower" in words.verdict(made)
+    alone = msgspec.structs.replace(records.study(base, near[0]), baseline=base.id,
+                                    best=near[0].id)  # fmt: skip
+    assert "not clearly slower" not in words.verdict(alone)
