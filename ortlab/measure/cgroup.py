@@ -44,6 +44,22 @@ def allowance(*, root: Path = ROOT, own: Path = OWN) -> Allowance:
     )
 
 
+def throttled_us(*, root: Path = ROOT, own: Path = OWN) -> int | None:
+    """How long the CPU quota has held this process's groups back so far; None if not told."""
+    folders = _folders(root, _groups(own), ("cpu", "cpu,cpuacct"))
+    found = [us for folder in folders if (us := _throttled(folder)) is not None]
+    return max(found, default=None)
+
+
+def _throttled(folder: Path) -> int | None:
+    fields = [line.split() for line in _read(folder / "cpu.stat").splitlines()]
+    values = {f[0]: int(f[1]) for f in fields if len(f) == 2 and f[1].isdigit()}
+    if "throttled_usec" in values:
+        return values["throttled_usec"]
+    # Version 1 counts nanoseconds.
+    return values["throttled_time"] // 1000 if "throttled_time" in values else None
+
+
 def _groups(own: Path) -> dict[str, str]:
     """Path of this process by controller; the v2 tree has the empty name."""
     groups = {}

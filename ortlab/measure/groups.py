@@ -52,7 +52,7 @@ def expected_s(members: list[Member], plan: Schedule, prepared: Prepared) -> flo
         run_s = sum(m.run_us for m in members) / 1e6
         measuring = run_s * (plan.runs_each or 1) / plan.process_sets * 1.5
     sets = plan.process_sets * (0.5 if plan.precision else 1.0)
-    return sets * (opening + measuring + START_S * len(members)) + 1.5 * len(members)
+    return sets * (opening + measuring + START_S * len(members))
 
 
 def joined_seen(one: Seen, two: Seen) -> Seen:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
-from pathlib import Path
 
 import psutil
 from msgspec import Struct
 
 from ortlab.domain.study import Interference
+from ortlab.measure import cgroup
 
 # A process below this share of one core is not worth naming.
 NAMED_CORE_SHARE = 0.05
-_CGROUP_STAT = ("/sys/fs/cgroup/cpu.stat", "/sys/fs/cgroup/cpu/cpu.stat")
+
+Used = dict[int, tuple[str, float]]
+"""Name and seconds of CPU time by process id."""
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -26,7 +29,11 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     throttled_us: int | None
     load: float | None
     frequency_mhz: float | None
-    processes: dict[int, tuple[str, float]]
+    processes: Used
+    own: frozenset[int]
+    """This process and everything it has started that is still there."""
+    own_s: float | None
+    """CPU time of this process and of all its workers, those that are gone included."""
 
 
 def snapshot() -> Snapshot:
@@ -34,35 +41,29 @@ def snapshot() -> Snapshot:
     times = psutil.cpu_times()
     steal = float(getattr(times, "steal", 0.0))
     idle = times.idle + float(getattr(times, "iowait", 0.0))
-    total = float(sum(times))
+    # Time of guests is counted in user time already.
+    guests = float(getattr(times, "guest", 0.0)) + float(getattr(times, "guest_nice", 0.0))
+    total = float(sum(times)) - guests
+    processes, own = _processes(), _own()
     return Snapshot(
         taken_s=time.monotonic(),
         busy_s=total - idle - steal,
         steal_s=steal,
         total_s=total,
-        throttled_us=_throttled_us(),
+        throttled_us=cgroup.throttled_us(),
         load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         frequency_mhz=_frequency_mhz(),
-        processes=_processes(),
+        processes=processes,
+        own=own,
+        own_s=_own_s(processes, own),
     )
 
 
-def interference(before: Snapshot, after: Snapshot, *, own: set[int]) -> Interference:
-    """What happened between two snapshots.
-
-    Args:
-        before: at the start of measuring.
-        after: at its end.
-        own: process ids of this study: the runner and everything it started.
-    """
-    total = max(after.total_s - before.total_s, 1e-9)
-    others = {
-        pid: (name, used - before.processes.get(pid, (name, 0.0))[1])
-        for pid, (name, used) in after.processes.items()
-        if pid not in own
-    }
-    other_s = sum(used for _, used in others.values())
+def interference(before: Snapshot, after: Snapshot) -> Interference:
+    """What happened between two snapshots that this process took."""
     wall = max(after.taken_s - before.taken_s, 1e-9)
+    total = after.total_s - before.total_s
+    others = others_used(before, after)
     name, most = max(others.values(), key=lambda item: item[1], default=("", 0.0))
     throttled = (
         after.throttled_us - before.throttled_us
@@ -70,11 +71,13 @@ def interference(before: Snapshot, after: Snapshot, *, own: set[int]) -> Interfe
         else None
     )
     frequencies = [f for f in (before.frequency_mhz, after.frequency_mhz) if f]
+    # Some sandboxes show counters that never move; they tell nothing.
+    told = total > 0
     return Interference(
         load_before=before.load,
         load_after=after.load,
-        steal_share=max(0.0, after.steal_s - before.steal_s) / total,
-        other_cpu_share=min(1.0, max(0.0, other_s) / total),
+        steal_share=max(0.0, after.steal_s - before.steal_s) / total if told else None,
+        other_cpu_share=_other_share(before, after, others, total=total) if told else None,
         throttled_us=throttled,
         frequency_mhz_min=min(frequencies, default=None),
         frequency_mhz_max=max(frequencies, default=None),
@@ -82,18 +85,41 @@ def interference(before: Snapshot, after: Snapshot, *, own: set[int]) -> Interfe
     )
 
 
-def _throttled_us() -> int | None:
-    for path in _CGROUP_STAT:
-        try:
-            lines = Path(path).read_text().splitlines()
-        except OSError:
-            continue
-        values = dict(line.split()[:2] for line in lines if " " in line)
-        if "throttled_usec" in values:
-            return int(values["throttled_usec"])
-        if "throttled_time" in values:
-            return int(values["throttled_time"]) // 1000
-    return None
+def others_used(before: Snapshot, after: Snapshot) -> Used:
+    """What every process that is not ours, and still there, has used in between."""
+    own = before.own | after.own
+    return {
+        pid: (name, max(0.0, used - before.processes.get(pid, (name, 0.0))[1]))
+        for pid, (name, used) in after.processes.items()
+        if pid not in own
+    }
+
+
+def _other_share(before: Snapshot, after: Snapshot, others: Used, *, total: float) -> float:
+    """CPU time of others as a part of all there was.
+
+    What the machine did less what we did: this also counts processes that came and went in
+    between, and neighbours outside the container.
+    """
+    if before.own_s is None or after.own_s is None:
+        used = sum(seconds for _, seconds in others.values())
+    else:
+        used = after.busy_s - before.busy_s - (after.own_s - before.own_s)
+    return min(1.0, max(0.0, used) / total)
+
+
+def _own() -> frozenset[int]:
+    me = psutil.Process()
+    return frozenset({me.pid, *(child.pid for child in me.children(recursive=True))})
+
+
+def _own_s(processes: Used, own: frozenset[int]) -> float | None:
+    """Our own time: this process, workers already collected, and those still there."""
+    # Windows does not add up children that are gone.
+    if sys.platform == "win32":
+        return None
+    living = sum(processes[pid][1] for pid in own - {os.getpid()} if pid in processes)
+    return sum(os.times()[:4]) + living
 
 
 def _frequency_mhz() -> float | None:
@@ -104,8 +130,8 @@ def _frequency_mhz() -> float | None:
     return float(now.current) if now and now.current else None
 
 
-def _processes() -> dict[int, tuple[str, float]]:
-    found: dict[int, tuple[str, float]] = {}
+def _processes() -> Used:
+    found: Used = {}
     for process in psutil.process_iter(["name", "cpu_times"]):
         times = process.info["cpu_times"]
         if times is not None:

@@ -85,7 +85,9 @@ def schedule(stop: StopRule, *, run_us: list[float], open_s: list[float]) -> Sch
         seconds = DEFAULT_SECONDS_EACH * len(run_us)
         precision = precision or DEFAULT_PRECISION
     if precision is not None:
-        return _searching(seconds, precision, sessions, run_us=run_us, runs=stop.runs)
+        return _searching(
+            seconds, precision, sessions, run_us=run_us, open_s=sum(open_s), runs=stop.runs
+        )
     if not math.isfinite(seconds):
         return _counting(stop.runs or 1, sessions)
     process_sets = PROCESSES
@@ -119,19 +121,26 @@ def _counting(runs: int, sessions: int) -> Schedule:
 
 
 def _searching(
-    seconds: float, precision: float, sessions: int, *, run_us: list[float], runs: int | None
+    seconds: float,
+    precision: float,
+    sessions: int,
+    *,
+    run_us: list[float],
+    open_s: float,
+    runs: int | None,
 ) -> Schedule:
     """Small process sets, as many as it takes: the time limit ends the search."""
     round_s = sum(block_plan(us).cost_us(us) for us in run_us) / 1e6
     set_seconds = max(PROBE_SECONDS_EACH * len(run_us), 2 * round_s)
-    ratio = min(seconds / set_seconds, MAX_PROCESSES)
-    sets = max(MIN_PROCESSES, int(ratio))
+    # When opening is dear, longer sets: else most of the wait would be for openings.
+    set_seconds = max(set_seconds, open_s)
+    sets = max(MIN_PROCESSES, int(min(seconds / set_seconds, MAX_PROCESSES)) // 2 * 2)
     if math.isfinite(seconds):
-        set_seconds = max(min(set_seconds, seconds / sets), seconds / MAX_PROCESSES)
-    sessions_each = max(1, math.ceil(sessions / MIN_PROCESSES))
-    sessions_each = max(1, min(sessions_each, int(set_seconds / max(round_s, 1e-9))))
+        set_seconds = seconds / sets
+    sessions_each = max(1, min(math.ceil(sessions / MIN_PROCESSES),
+                               int(set_seconds / max(round_s, open_s, 1e-9))))  # fmt: skip
     return Schedule(
-        process_sets=sets - sets % 2,
+        process_sets=sets,
         sessions_each=sessions_each,
         set_seconds=set_seconds,
         precision=precision,

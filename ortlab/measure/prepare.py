@@ -29,6 +29,7 @@ from ortlab.measure.rounds import (
 from ortlab.sandbox.spawn import Child, run_task
 
 Tell = Callable[[str], None]
+Failed = Callable[[Configuration, OrtlabError], None]
 T = TypeVar("T")
 
 
@@ -77,7 +78,9 @@ class Preparation:
         bounds: Bounds,
         cancel: threading.Event,
         tell: Tell,
+        failed: Failed,
     ) -> None:
+        """`failed` hears of every configuration that falls out, at once."""
         self._spec = spec
         self._model = model
         self._npz = feeds_npz
@@ -85,6 +88,7 @@ class Preparation:
         self._bounds = bounds
         self._cancel = cancel
         self._tell = tell
+        self._failed = failed
         self._feeds: dict[str, dict[str, Any] | OrtlabError] = {}
         self._variants: dict[str, Path | OrtlabError] = {"fp32": model}
 
@@ -104,6 +108,7 @@ class Preparation:
                 if error.kind == "cancelled":
                     raise
                 done.failures[configuration.id] = error
+                self._failed(configuration, error)
         return msgspec.structs.replace(done, feed_notes=tuple(notes))
 
     def _feeds_for(self, configuration: Configuration) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import stat
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ortlab.errors import RequestError
 from ortlab.measure import provider_text
 
 MAX_RECIPE_BYTES = 1 << 20
+_HINT = "A recipe is a small TOML file, as `ortlab` exports one."
 _TABLES = ("dims", "session_config")
 _FIELDS = tuple(f.name for f in msgspec.structs.fields(Configuration))
 _HEADER = "# One ONNX Runtime configuration. Use it with: ortlab bench MODEL --config THIS_FILE\n"
@@ -46,15 +48,16 @@ def read_recipe(path: Path) -> Configuration:
         RequestError: not readable, not TOML, an unknown key, or a value of another kind.
     """
     try:
-        if path.stat().st_size > MAX_RECIPE_BYTES:
-            raise RequestError(f"{path.name} is too large for a recipe.")
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_RECIPE_BYTES:
+            raise RequestError(f"'{path}' is no recipe file, or too large for one.", hint=_HINT)
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise RequestError(
             f"The recipe '{path}' cannot be read: {error.strerror}.", hint="Check its name."
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RequestError(f"{path.name} is not TOML: {error}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise RequestError(f"{path.name} is not TOML: {error}.", hint=_HINT) from None
     return _configuration(data, name=path.name)
 
 

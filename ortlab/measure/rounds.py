@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from array import array
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,15 +22,18 @@ from msgspec import Struct, to_builtins
 from ortlab.domain.configuration import Configuration
 from ortlab.errors import OrtlabError
 from ortlab.measure.precision import BlockPlan, Schedule, block_plan
-from ortlab.measure.samples import Block
+from ortlab.measure.samples import AA_TWIN, Block
 from ortlab.sandbox.limits import Limits
 from ortlab.sandbox.outcome import ChildFailedError, Outcome
-from ortlab.sandbox.spawn import Child
+from ortlab.sandbox.spawn import Child, close_all
 
 WARM_UP_MAX_S = 3.0
-WARM_UP_MAX_RUNS = 2_000
+# Ten of the longest windows: runs of a few microseconds need thousands to fill one.
+WARM_UP_MAX_RUNS = 20_000
 # A worker that was steady before needs only a few runs in a fresh session.
 REWARM_S = 0.25
+# Starting Python and importing ONNX Runtime, alone and from a cold disk.
+START_TIMEOUT_S = 60.0
 
 
 class Member(Struct, frozen=True, kw_only=True):
@@ -98,6 +102,7 @@ class Coordinator:
         self._members = members
         self._folder = folder
         self._bounds = bounds
+        self._seed = seed
         self._random = random.Random(seed)
         self._cancel = cancel
         self._watch = watch
@@ -117,6 +122,7 @@ class Coordinator:
                 break
             self._process_set(number, schedule)
             self.seen.process_sets = number + 1
+            self._watch(self.seen, f"measuring, {number + 1} of {schedule.process_sets} sets done")
             # Pairs of sets, so that creation order stays counterbalanced.
             if number % 2 == 1 and number + 1 >= 4 and enough(self.seen):
                 break
@@ -130,26 +136,34 @@ class Coordinator:
                 self._rounds(opened, number=number, schedule=schedule)
                 self._sessions += 1
         finally:
-            for child in self._alive.values():
-                child.close()
+            close_all(self._alive.values())
             self._alive = {}
 
     def _start(self, number: int) -> None:
         """A fresh worker for every member, imports done, asleep."""
-        for member in self._living():
+        order = self._counterbalanced(number, self._living())
+        for member in order:
             folder = self._folder / f"set{self._offset + number}-{member.name}"
-            self._alive[member.name] = child = Child(folder, limits=self._bounds.limits)
-            child.send("warm_imports")
+            try:
+                self._alive[member.name] = child = Child(folder, limits=self._bounds.limits)
+                child.send("warm_imports")
+            except OrtlabError as error:
+                self._leave(member.name, error)
+        # All of them import at the same time, on few cores.
+        patience_s = START_TIMEOUT_S + len(order) * START_TIMEOUT_S / 10
         for name in list(self._alive):
-            self._guarded(name, lambda c: c.receive(timeout_s=60, cancel=self._cancel))
+            self._guarded(name, lambda c: c.receive(timeout_s=patience_s, cancel=self._cancel))
+
+    def _counterbalanced(self, number: int, members: list[Member]) -> list[Member]:
+        """A random order; two neighbouring numbers share one, the second takes it backwards."""
+        order = list(members)
+        random.Random(f"{self._seed} {number // 2}").shuffle(order)
+        return order[::-1] if number % 2 else order
 
     def _open_all(self, *, first: bool) -> list[Member]:
         """Open one session in every worker, one after another, in counterbalanced order."""
-        order = [m for m in self._living() if m.name in self._alive]
-        # Two neighbouring sets share one shuffle; the second takes it backwards.
-        random.Random(self._sessions // 2).shuffle(order)
-        if self._sessions % 2:
-            order.reverse()
+        ready = [m for m in self._living() if m.name in self._alive]
+        order = self._counterbalanced(self._sessions, ready)
         for member in order:
             self._watch(self.seen, f"opening {member.name}")
             self._guarded(member.name, self._opener(member, first=first))
@@ -164,21 +178,21 @@ class Coordinator:
                 timeout_s=self._bounds.open_s,
                 cancel=self._cancel,
             )
+            warm_up, longest_s = self._warm_up(member, first=first)
             warm = child.ask(
-                "warm_up",
-                self._warm_up(member, first=first),
-                timeout_s=self._bounds.run_s + WARM_UP_MAX_S,
-                cancel=self._cancel,
+                "warm_up", warm_up, timeout_s=self._bounds.run_s + longest_s, cancel=self._cancel
             )
             self.seen.opened.append(_opened(member.name, facts, warm, first=first))
 
         return open_and_warm
 
-    def _warm_up(self, member: Member, *, first: bool) -> dict[str, Any]:
-        if self._bounds.warmup_runs is not None:
-            return {"runs": self._bounds.warmup_runs}
-        limit = WARM_UP_MAX_S if first else REWARM_S
-        return {"max_runs": WARM_UP_MAX_RUNS, "max_s": max(limit, 5 * member.run_us / 1e6)}
+    def _warm_up(self, member: Member, *, first: bool) -> tuple[dict[str, Any], float]:
+        """The request for one warm-up, and the seconds it takes at most, its last run aside."""
+        runs = self._bounds.warmup_runs
+        if runs is not None:
+            return {"runs": runs}, WARM_UP_MAX_S + 10 * runs * member.run_us / 1e6
+        longest_s = max(WARM_UP_MAX_S if first else REWARM_S, 5 * member.run_us / 1e6)
+        return {"max_runs": WARM_UP_MAX_RUNS, "max_s": longest_s}, longest_s
 
     def _rounds(self, members: list[Member], *, number: int, schedule: Schedule) -> None:
         """Shuffled rounds until the session set's measuring time is used."""
@@ -218,7 +232,7 @@ class Coordinator:
                     round=self.seen.rounds,
                     cpu_ns=reply["cpu_ns"],
                     wall_ns=reply["wall_ns"],
-                    latency_ns=tuple(reply["latency_ns"]),
+                    latency_ns=array("q", reply["latency_ns"]),
                 )
             )
 
@@ -226,8 +240,7 @@ class Coordinator:
 
     def _guarded(self, name: str, action: Callable[[Child], Any]) -> None:
         """Do something with one worker, which sleeps before and after; its error is its own."""
-        alive = self._alive
-        child = alive.get(name)
+        child = self._alive.get(name)
         if child is None:
             return
         try:
@@ -235,11 +248,22 @@ class Coordinator:
             action(child)
             child.pause()
         except OrtlabError as error:
+            self._leave(name, error)
+
+    def _leave(self, name: str, error: OrtlabError) -> None:
+        """A member's worker is gone, and the member with it. Cancelling raises."""
+        child = self._alive.pop(name, None)
+        if child is not None:
             child.kill()
-            del alive[name]
-            if isinstance(error, ChildFailedError) and error.outcome is Outcome.CANCELLED:
-                raise
-            self.seen.failures[name] = error
+        if isinstance(error, ChildFailedError) and error.outcome is Outcome.CANCELLED:
+            raise error
+        self.seen.failures[name] = error
+        measured = len({b.session for b in self.seen.blocks if b.member == name})
+        error.message = (
+            f"{error.message.rstrip('.')}. This was in process set {self.seen.process_sets + 1}, "
+            f"after {measured} of its sessions had been measured."
+        )
+        error.args = (error.message,)
 
     def _living(self) -> list[Member]:
         return [m for m in self._members if m.name not in self.seen.failures]
@@ -264,7 +288,8 @@ class Coordinator:
 
     def _all_counted(self, schedule: Schedule) -> bool:
         runs, living = schedule.runs_each, self._living()
-        if not living:
+        # The baseline's twin alone answers nothing.
+        if all(m.name == AA_TWIN for m in living):
             return True
         return runs is not None and all(self._counted.get(m.name, 0) >= runs for m in living)
 

@@ -19,8 +19,8 @@ from ortlab.domain.study import (
 )
 from ortlab.errors import OrtlabError
 from ortlab.measure.prepare import Prepared
-from ortlab.measure.rounds import Opened, Seen
-from ortlab.measure.samples import AA_TWIN, Session, sessions
+from ortlab.measure.rounds import Opened
+from ortlab.measure.samples import AA_TWIN, Session
 from ortlab.measure.verdict import compare, latency
 from ortlab.sandbox.outcome import ChildFailedError
 
@@ -81,15 +81,14 @@ def measured_row(
     configuration: Configuration,
     *,
     among: tuple[Configuration, ...],
-    seen: Seen,
+    mine: list[Session],
+    opened: list[Opened],
     prepared: Prepared,
     comparison: Comparison | None,
     accuracy: Accuracy | None,
     model_bytes: int | None,
 ) -> ConfigurationResult:
-    """A row with figures, from at least one session."""
-    mine = sessions(seen.blocks, configuration.id)
-    opened = [o for o in seen.opened if o.member == configuration.id]
+    """A row with figures, from its sessions (at least one) and what opening them told."""
     rehearsal = prepared.rehearsals[configuration.id]
     figures = latency(mine)
     batch = _batch(configuration)
@@ -118,14 +117,56 @@ def measured_row(
     )
 
 
-def control(seen: Seen, baseline: Configuration) -> AAControl | None:
-    """The baseline against its twin."""
-    found = compare(
-        sessions(seen.blocks, baseline.id),
-        sessions(seen.blocks, AA_TWIN),
+def control(found: dict[str, list[Session]], baseline: Configuration) -> AAControl | None:
+    """The baseline against its twin; `found` are the sessions by member."""
+    compared = compare(
+        found.get(baseline.id, []),
+        found.get(AA_TWIN, []),
         cpu_time_allowed=cpu_time_allowed(baseline),
     )
-    return None if found is None else AAControl(ratio=found.ratio, ci95=found.ci95)
+    return None if compared is None else AAControl(ratio=compared.ratio, ci95=compared.ci95)
+
+
+def study_notices(
+    asked: Configuration,
+    baseline: Configuration,
+    failures: dict[str, OrtlabError],
+    among: tuple[Configuration, ...],
+) -> list[Notice]:
+    """What happened to the comparisons as a whole.
+
+    Args:
+        asked: the baseline that was asked for.
+        baseline: the one that was taken.
+        failures: of members that failed while they were measured.
+        among: all configurations of the study.
+    """
+    found = []
+    if asked.id != baseline.id:
+        found.append(
+            Notice(
+                "baseline-replaced",
+                f"The baseline {label_of(asked, among)} could not run; everything is compared "
+                f"with {label_of(baseline, among)} instead.",
+            )
+        )
+    if baseline.id in failures:
+        found.append(
+            Notice(
+                "baseline-failed",
+                "The baseline failed while it was measured; ratios rest on the sessions before: "
+                f"{failures[baseline.id].message}",
+            )
+        )
+    if AA_TWIN in failures:
+        found.append(
+            Notice(
+                "control-failed",
+                "The A/A control, the baseline measured a second time, failed, and the baseline "
+                f"may fail as easily: {failures[AA_TWIN].message}",
+            )
+        )
+    return found
 
 
 def cpu_time_allowed(*configurations: Configuration) -> bool:
@@ -189,7 +230,7 @@ def _drift(mine: list[Session]) -> float | None:
     third = len(mine) // 3
     if third < 2:
         return None
-    medians = [float(np.median(s.latency_ns)) for s in mine]
+    medians = [max(1.0, float(np.median(s.latency_ns))) for s in mine]
     return statistics.median(medians[-third:]) / statistics.median(medians[:third]) - 1
 
 

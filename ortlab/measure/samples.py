@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,8 @@ class Block(Struct, frozen=True, kw_only=True):
     round: int
     cpu_ns: int
     wall_ns: int
-    latency_ns: tuple[int, ...]
+    latency_ns: Sequence[int]
+    """A packed `array` while measuring: a short run leaves millions of them."""
 
 
 class Session(Struct, frozen=True, kw_only=True):
@@ -42,11 +45,19 @@ class Session(Struct, frozen=True, kw_only=True):
 
 def sessions(blocks: list[Block], member: str) -> list[Session]:
     """The sessions of one member, in the order they were opened."""
-    grouped: dict[int, list[Block]] = {}
+    return by_member([b for b in blocks if b.member == member]).get(member, [])
+
+
+def by_member(blocks: list[Block]) -> dict[str, list[Session]]:
+    """The sessions of every member, in the order they were opened."""
+    grouped: dict[str, dict[int, list[Block]]] = {}
     for block in blocks:
-        if block.member == member and block.latency_ns:
-            grouped.setdefault(block.session, []).append(block)
-    return [_session(member, number, grouped[number]) for number in sorted(grouped)]
+        if block.latency_ns:
+            grouped.setdefault(block.member, {}).setdefault(block.session, []).append(block)
+    return {
+        member: [_session(member, number, mine[number]) for number in sorted(mine)]
+        for member, mine in grouped.items()
+    }
 
 
 def _session(member: str, number: int, blocks: list[Block]) -> Session:
@@ -78,7 +89,7 @@ def read(path: Path) -> list[Block]:
     import pyarrow.parquet as pq
 
     rows = pq.read_table(path, schema=_schema()).to_pylist()
-    return [Block(**{**row, "latency_ns": tuple(row["latency_ns"])}) for row in rows]
+    return [Block(**{**row, "latency_ns": array("q", row["latency_ns"])}) for row in rows]
 
 
 def latencies_us(path: Path, member: str) -> list[float]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import math
-import os
 import threading
 import time
 from pathlib import Path
@@ -20,11 +19,10 @@ from ortlab.domain.study import (
     Comparison,
     ConfigurationResult,
     Interference,
-    Progress,
     Study,
     StudySpec,
 )
-from ortlab.errors import OrtlabError
+from ortlab.errors import OrtlabError, StoreError
 from ortlab.measure import rows
 from ortlab.measure import samples as sample_files
 from ortlab.measure.checks import accuracies, profiled
@@ -33,13 +31,14 @@ from ortlab.measure.interference import interference, snapshot
 from ortlab.measure.precision import Schedule, precise_enough, schedule
 from ortlab.measure.prepare import Preparation, Prepared
 from ortlab.measure.rounds import Bounds, Coordinator, Member, Seen
-from ortlab.measure.samples import AA_TWIN, sessions
+from ortlab.measure.samples import AA_TWIN, Session, by_member
 from ortlab.measure.sink import Sink
+from ortlab.measure.telling import Telling
 from ortlab.measure.verdict import compare
 from ortlab.sandbox.limits import Limits, default_limits
 
-# Progress is written at most this often while turns go on.
-TELL_EVERY_S = 0.5
+# Start, open and profile one configuration.
+PROFILE_S = 3.0
 
 
 def run(
@@ -90,11 +89,8 @@ class _Study:
     ) -> None:
         self.spec, self.id, self.model, self.folder = spec, study_id, model, folder
         self.sink, self.cancel, self.machine = sink, cancel, machine
-        self.started = time.monotonic()
         self.started_at = _now()
-        self.total_s = 10.0 + 2.0 * len(spec.configurations)
-        self.states = {c.id: "waiting" for c in spec.configurations}
-        self.last_told = 0.0
+        self.telling = Telling(spec, study_id=study_id, sink=sink)
         self.results: dict[str, ConfigurationResult] = {}
         self.accuracies: dict[str, Accuracy] = {}
         self.bounds = Bounds(
@@ -107,20 +103,18 @@ class _Study:
     def run(self, feeds_npz: Path | None) -> Study:
         prepared = Preparation(
             self.spec, model=self.model, feeds_npz=feeds_npz, folder=self.folder,
-            bounds=self.bounds, cancel=self.cancel, tell=self.tell_preparing,
+            bounds=self.bounds, cancel=self.cancel, tell=self.telling.preparing, failed=self.fail,
         ).run()  # fmt: skip
-        for configuration in self.spec.configurations:
-            if configuration.id in prepared.failures:
-                self.fail(configuration, prepared.failures[configuration.id])
         baseline = self.baseline(prepared)
         if baseline is None:
             return self.finished(prepared, None, None, None)
+        self.telling.preparing("comparing outputs with the baseline's")
         self.accuracies = accuracies(
             prepared, baseline, folder=self.folder, bounds=self.bounds, cancel=self.cancel
         )
         before = snapshot()
         seen = self.measure(prepared, baseline)
-        disturbed = interference(before, snapshot(), own={os.getpid()})
+        disturbed = interference(before, snapshot())
         if self.spec.profile:
             self.profile(prepared)
         return self.finished(prepared, baseline, seen, disturbed)
@@ -135,36 +129,47 @@ class _Study:
         """All groups of configurations that fit in memory together, each with the baseline."""
         working = [c for c in self.spec.configurations if c.id in prepared.rehearsals]
         chosen = groups(working, baseline, prepared)
-        plans = []
-        for index, group in enumerate(chosen):
-            members = [member_of(c, prepared) for c in group]
-            if index == 0:
-                members.append(msgspec.structs.replace(member_of(baseline, prepared), name=AA_TWIN))
-            plans.append((members, self.schedule(members, prepared, len(working) + 1)))
-        self.total_s = (time.monotonic() - self.started) + sum(
-            expected_s(members, plan, prepared) for members, plan in plans
-        )
+        members = [[member_of(c, prepared) for c in group] for group in chosen]
+        members[0].append(msgspec.structs.replace(member_of(baseline, prepared), name=AA_TWIN))
+        total = sum(len(group) for group in members)
+        plans = [(group, self.schedule(group, prepared, total)) for group in members]
+        expected = [expected_s(group, plan, prepared) for group, plan in plans]
+        profiling_s = PROFILE_S * len(working) * self.spec.profile
         whole = Seen(blocks=[], opened=[], failures={})
-        for index, (members, plan) in enumerate(plans):
-            self.group(members, plan, index, prepared=prepared, baseline=baseline, whole=whole)
+        for index, (group, plan) in enumerate(plans):
+            self.telling.expect(sum(expected[index:]) + profiling_s)
+            later_s = sum(expected[index + 1 :]) + profiling_s
+            self.group(group, plan, index, prepared=prepared, baseline=baseline,
+                       whole=whole, later_s=later_s)  # fmt: skip
         return whole
 
     def group(
         self, members: list[Member], plan: Schedule, index: int, *,
-        prepared: Prepared, baseline: Configuration, whole: Seen,
+        prepared: Prepared, baseline: Configuration, whole: Seen, later_s: float,
     ) -> None:  # fmt: skip
         """Measure one group and add what was seen to the whole."""
+        names = {m.name for m in members}
+        started, sets_done = time.monotonic(), 0
 
         def watch(seen: Seen, doing: str) -> None:
-            self.tell(doing, seen)
+            nonlocal sets_done
+            if seen.process_sets > sets_done:
+                sets_done = seen.process_sets
+                self.settle(joined_seen(whole, seen), prepared, baseline)
+                per_set = (time.monotonic() - started) / sets_done
+                self.telling.expect(per_set * (plan.process_sets - sets_done) + later_s)
+            self.telling.measuring(doing, names)
 
         def enough(seen: Seen) -> bool:
-            self.settle(joined_seen(whole, seen), prepared, baseline)
             if plan.precision is None:
                 return False
-            found = [r.vs_baseline for r in self.results.values() if r.vs_baseline is not None]
-            aa = rows.control(joined_seen(whole, seen), baseline)
-            intervals = [c.ci95 for c in found] + ([aa.ci95] if aa is not None else [])
+            # Nothing that is still to come could be compared with anything.
+            if baseline.id in seen.failures:
+                return True
+            found = by_member(seen.blocks)
+            aa = rows.control(found, baseline) if AA_TWIN not in seen.failures else None
+            compared = [r.vs_baseline for i, r in self.results.items() if i in names]
+            intervals = [c.ci95 for c in [*compared, aa] if c is not None]
             return precise_enough(intervals, precision=plan.precision)
 
         coordinator = Coordinator(
@@ -190,54 +195,63 @@ class _Study:
 
     def settle(self, seen: Seen, prepared: Prepared, baseline: Configuration) -> None:
         """Turn what was seen so far into rows and hand them on."""
-        aa = rows.control(seen, baseline)
+        found = by_member(seen.blocks)
+        aa = rows.control(found, baseline)
         floor = 0.0 if aa is None else abs(math.log(aa.ratio))
         for configuration in self.spec.configurations:
             if configuration.id not in prepared.rehearsals:
                 continue
             if configuration.id in seen.failures:
                 self.fail(configuration, seen.failures[configuration.id])
-            elif sessions(seen.blocks, configuration.id):
-                comparison = self.comparison(seen, baseline, configuration, floor=floor)
+            elif configuration.id in found:
+                comparison = self.comparison(found, baseline, configuration, floor=floor)
                 row = rows.measured_row(
                     configuration,
                     among=self.spec.configurations,
-                    seen=seen,
+                    mine=found[configuration.id],
+                    opened=[o for o in seen.opened if o.member == configuration.id],
                     prepared=prepared,
                     comparison=comparison,
                     accuracy=self.accuracies.get(configuration.id),
                     model_bytes=_bytes_of(prepared.models[configuration.id]),
                 )
                 self.results[configuration.id] = row
+                if row.latency is not None:
+                    self.telling.p50_us[configuration.id] = row.latency.p50_us
                 self.sink.row(row)
 
     def comparison(
-        self, seen: Seen, baseline: Configuration, candidate: Configuration, *, floor: float
+        self,
+        found: dict[str, list[Session]],
+        baseline: Configuration,
+        candidate: Configuration,
+        *,
+        floor: float,
     ) -> Comparison | None:
         """The candidate against the baseline; None for the baseline itself."""
         if candidate.id == baseline.id:
             return None
         return compare(
-            sessions(seen.blocks, baseline.id),
-            sessions(seen.blocks, candidate.id),
+            found.get(baseline.id, []),
+            found[candidate.id],
             cpu_time_allowed=rows.cpu_time_allowed(baseline, candidate),
             floor=floor,
         )
 
     def profile(self, prepared: Prepared) -> None:
         """A separate, profiled worker for every configuration that has figures."""
-        for identifier, row in list(self.results.items()):
-            if row.error is not None or row.latency is None:
-                continue
-            self.states[identifier] = "profiling"
-            self.tell(f"profiling {row.label}", None, force=True)
+        having = {i: r for i, r in self.results.items() if r.error is None and r.latency}
+        for done, (identifier, row) in enumerate(having.items()):
+            self.telling.states[identifier] = "profiling"
+            self.telling.expect(PROFILE_S * (len(having) - done))
+            self.telling.tell(f"profiling {identifier}", force=True)
             updated = profiled(
                 row, prepared, folder=self.folder, bounds=self.bounds, sink=self.sink,
                 cancel=self.cancel,
             )  # fmt: skip
             self.results[identifier] = updated
             self.sink.row(updated)
-            self.states[identifier] = "done"
+            self.telling.states[identifier] = "done"
 
     def finished(
         self,
@@ -251,7 +265,11 @@ class _Study:
             self.results.get(c.id) or rows.empty_row(c, self.spec.configurations)
             for c in self.spec.configurations
         )
-        aa = rows.control(seen, baseline) if seen is not None and baseline is not None else None
+        aa, notices = None, []
+        if seen is not None and baseline is not None:
+            aa = rows.control(by_member(seen.blocks), baseline)
+            asked = self.spec.configurations[self.spec.baseline]
+            notices = rows.study_notices(asked, baseline, seen.failures, self.spec.configurations)
         best = _best(in_order)
         failures = [r.error for r in in_order if r.error is not None]
         return Study(
@@ -271,12 +289,13 @@ class _Study:
             aa=_or_none(aa),
             interference=disturbed,
             measuring_s=seen.measuring_s if seen else None,
-            wall_s=time.monotonic() - self.started,
+            wall_s=self.telling.elapsed_s,
             error=failures[0] if failures and not best else None,
             samples_artifact=self.keep_samples(seen),
             ortlab_version=ortlab.__version__,
             onnxruntime_version=_runtime_version(self.machine),
             feeds=prepared.feed_notes,
+            notices=tuple(notices),
         )
 
     def keep_samples(self, seen: Seen | None) -> str | None:
@@ -284,58 +303,22 @@ class _Study:
         if seen is None or not seen.blocks:
             return None
         path = self.folder / "samples.parquet"
-        sample_files.write(seen.blocks, path)
+        try:
+            sample_files.write(seen.blocks, path)
+        except OSError as error:
+            raise StoreError(
+                f"The raw samples cannot be kept: {error.strerror or error}.",
+                hint="Free some space on the disk that holds ortlab's folder.",
+            ) from error
         return self.sink.artifact(path)
 
     def fail(self, configuration: Configuration, error: OrtlabError) -> None:
         """One configuration's error becomes its row."""
-        self.states[configuration.id] = "failed"
+        self.telling.states[configuration.id] = "failed"
         self.results[configuration.id] = rows.failed_row(
             configuration, error, self.spec.configurations
         )
         self.sink.row(self.results[configuration.id])
-
-    def tell_preparing(self, doing: str) -> None:
-        """Progress before measuring."""
-        for identifier, state in self.states.items():
-            if identifier in doing:
-                self.states[identifier] = "opening"
-            elif state == "opening":
-                self.states[identifier] = "ready"
-        self.tell(doing, None, force=True)
-
-    def in_words(self, doing: str) -> str:
-        """What is going on, with labels in place of ids."""
-        named = doing.replace(f" {AA_TWIN}", " the baseline's twin (A/A control)")
-        for configuration in self.spec.configurations:
-            named = named.replace(
-                configuration.id, rows.label_of(configuration, self.spec.configurations)
-            )
-        return named
-
-    def tell(self, doing: str, seen: Seen | None, *, force: bool = False) -> None:
-        """Write progress, at most every half second unless forced."""
-        now = time.monotonic()
-        if not force and now - self.last_told < TELL_EVERY_S:
-            return
-        self.last_told = now
-        elapsed = now - self.started
-        p50 = {i: r.latency.p50_us for i, r in self.results.items() if r.latency is not None}
-        if seen is not None:
-            for identifier, state in self.states.items():
-                if state in ("waiting", "opening", "ready"):
-                    self.states[identifier] = "measuring"
-        self.sink.progress(
-            Progress(
-                study_id=self.id,
-                status="running",
-                phase=doing.split()[0],
-                message=self.in_words(doing),
-                done_share=min(0.99, elapsed / max(self.total_s, elapsed + 0.5)),
-                seconds_left=max(0.0, self.total_s - elapsed),
-                rows=tuple((i, s, p50.get(i)) for i, s in self.states.items()),
-            )
-        )
 
 
 def _limits(spec: StudySpec) -> Limits:
@@ -367,7 +350,8 @@ def _runtime_version(machine: MachineReport) -> str | None:
 
 
 def _or_none(aa: AAControl | None) -> AAControl | None:
-    return aa if aa is not None and math.isfinite(aa.ci95[1]) else None
+    """The control, unless a single pair leaves its interval without bounds."""
+    return aa if aa is not None and aa.ci95[0] > 0 else None
 
 
 def _now() -> str:

@@ -50,9 +50,10 @@ def latency(sessions: list[Session]) -> Latency:
     Args:
         sessions: at least one, with at least one latency each.
     """
-    pooled = np.sort(np.concatenate([s.latency_ns for s in sessions])) / 1e3
+    # A coarse clock can call a short run 0 ns.
+    pooled = np.maximum(np.sort(np.concatenate([s.latency_ns for s in sessions])), 1) / 1e3
     p50 = observed(pooled, 0.5)
-    medians = np.array([float(np.median(s.latency_ns)) / 1e3 for s in sessions])
+    medians = np.array([max(1.0, float(np.median(s.latency_ns))) / 1e3 for s in sessions])
     half = _half_width(np.log(medians), [s.process for s in sessions])
     half = half if math.isfinite(half) else _within_half_width(pooled, p50)
     enough = len(pooled) >= P99_MIN_COUNT
@@ -146,7 +147,11 @@ def _figure(session: Session, crowded: bool) -> float:
 
 
 def _crowded(pairs: list[tuple[Session, Session]]) -> bool:
-    shares = [s.cpu_share for pair in pairs for s in pair]
+    both = [s for pair in pairs for s in pair]
+    # A clock of CPU time that is too coarse for a turn (Windows) says nothing.
+    if any(s.cpu_per_run_ns <= 0 for s in both):
+        return False
+    shares = [s.cpu_share for s in both]
     return float(np.median(shares)) < CROWDED_CPU_SHARE
 
 

@@ -233,7 +233,7 @@ def _study(found: Row[Any], configurations: tuple[ConfigurationResult, ...]) -> 
         title=found.title,
         status=found.status,
         configurations=configurations,
-        notices=tuple(msgspec.json.decode(found.notices, type=list[Notice])),
+        notices=(*msgspec.json.decode(found.notices, type=list[Notice]), *base.notices),
         error=decoded(found.error, Failure) if found.error else None,
     )
 

@@ -40,6 +40,9 @@ TASKS = {
 }
 """Every task by name. Each is a function of (request, context) that returns plain data."""
 
+# Windows has no quota of its own.
+_DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+
 
 def main() -> None:
     """Answer requests until the parent closes the request pipe."""
@@ -79,12 +82,26 @@ def _classified(error: Exception) -> Message:
     outcome = "model_error"
     if isinstance(error, MemoryError) or "bad_alloc" in text or "Failed to allocate" in text:
         outcome = "out_of_memory"
-    elif isinstance(error, OSError) and error.errno in (
-        errno.ENOSPC,
-        getattr(errno, "EDQUOT", errno.ENOSPC),
-    ):
+    elif isinstance(error, OSError) and error.errno in _DISK_FULL:
         outcome = "disk_full"
-    return {"type": "error", "outcome": outcome, "message": _first_lines(text)}
+    told = _sentence(outcome, _first_lines(text))
+    return {"type": "error", "outcome": outcome, **told}
+
+
+def _sentence(outcome: str, said: str) -> Message:
+    """What a person is told, and the hint; what the system said comes last."""
+    if outcome == "out_of_memory":
+        detail = said.removeprefix("MemoryError:").strip(" .") or "an allocation failed"
+        return {
+            "message": f"There is not enough memory for it: {detail}.",
+            "hint": "Lower the batch or other dimensions, or raise ORTLAB_MEMORY_LIMIT_BYTES.",
+        }
+    if outcome == "disk_full":
+        return {
+            "message": f"The disk is full: {said.rstrip('.')}.",
+            "hint": "Free some space, or point ORTLAB_HOME at another disk.",
+        }
+    return {"message": said}
 
 
 def _first_lines(text: str, limit: int = 600) -> str:

@@ -23,10 +23,14 @@ class Context:
         self.state: dict[str, Any] = {}
         """Kept between the requests of one conversation (an open session, for example)."""
         self._reply_fd = reply_fd
+        self._phase = ""
 
     def phase(self, name: str) -> None:
         """Announce the next step before taking it: load, session, warm-up, run, profile."""
-        self.write({"type": "phase", "phase": name})
+        # A turn announces itself every few milliseconds; only the first one is news.
+        if name != self._phase:
+            self.write({"type": "phase", "phase": name})
+        self._phase = name
 
     def progress(self, **fields: Any) -> None:
         """Tell the parent something on the way to the answer."""

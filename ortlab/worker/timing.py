@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ortlab.errors import ProviderUnavailableError
 from ortlab.worker.protocol import Context, Message
 from ortlab.worker.sessions import import_onnxruntime, open_session
 
@@ -70,7 +71,7 @@ def _open(context: Context) -> Message:
     started = time.perf_counter_ns()
     call()
     facts["first_run_us"] = (time.perf_counter_ns() - started) / 1e3
-    context.state.update(session=session, call=call)
+    context.state.update(session=session, call=call, active=facts["active"])
     gc.collect()
     # Collections in the middle of a block would be charged to the model.
     gc.disable()
@@ -123,7 +124,7 @@ def _bound(session: Any, feeds: dict[str, Any], configuration: dict[str, Any]) -
 def warm_up(request: Message, context: Context) -> Message:
     """Runs until steady: the lower quartile of the last windows stopped moving.
 
-    Request: `runs` (exactly so many) or `max_runs` and `max_s`.
+    Request: `runs` (exactly so many) or `max_runs` and `max_s`; no run starts after `max_s`.
     Reply: `runs`, `us`, `steady`, `run_us` (lower quartile of the last window).
     """
     context.phase("warm-up")
@@ -138,8 +139,11 @@ def warm_up(request: Message, context: Context) -> Message:
     while stable < STABLE_WINDOWS:
         if time.perf_counter_ns() >= deadline or len(latencies) >= request["max_runs"]:
             return _warm_up_reply(latencies, started, steady=False)
-        window = _timed(call, _window_runs(last))
+        wanted = _window_runs(last)
+        window = _timed_until(call, wanted, deadline_ns=deadline)
         latencies += window
+        if len(window) < wanted:
+            return _warm_up_reply(latencies, started, steady=False)
         quartile = _lower_quartile(window)
         stable = stable + 1 if abs(quartile - last) <= STEADY_CHANGE * last else 0
         last = quartile
@@ -150,7 +154,11 @@ def block(request: Message, context: Context) -> Message:
     """One turn: `drop` runs that only warm the caches again, then `runs` that count.
 
     Reply: `latency_ns` (a list), `cpu_ns` and `wall_ns` over the counted runs together.
+
+    Raises:
+        ProviderUnavailableError: the session runs on other providers than it was opened on.
     """
+    context.phase("run")
     call = context.state["call"]
     for _ in range(request["drop"]):
         call()
@@ -159,6 +167,7 @@ def block(request: Message, context: Context) -> Message:
     latencies = _timed(call, request["runs"])
     wall_ns = time.perf_counter_ns() - started
     cpu_ns = time.process_time_ns() - cpu_started
+    _refuse_other_providers(context)
     return {"latency_ns": latencies, "cpu_ns": cpu_ns, "wall_ns": wall_ns}
 
 
@@ -171,8 +180,10 @@ def memory(request: Message, context: Context) -> Message:
     if sys.platform == "linux":
         status = Path("/proc/self/status").read_text()
         kib = {line.split(":")[0]: line.split()[1] for line in status.splitlines() if " kB" in line}
-        peak = int(kib["VmHWM"]) - int(kib.get("RssFile", 0)) - int(kib.get("RssShmem", 0))
-        return {"peak_memory_bytes": peak * 1024, "shared_included": False}
+        # Some sandboxes leave it out.
+        if "VmHWM" in kib:
+            peak = int(kib["VmHWM"]) - int(kib.get("RssFile", 0)) - int(kib.get("RssShmem", 0))
+            return {"peak_memory_bytes": peak * 1024, "shared_included": False}
     return {"peak_memory_bytes": _peak_portable(), "shared_included": True}
 
 
@@ -183,7 +194,20 @@ def _peak_portable() -> int:
         return int(psutil.Process().memory_info().peak_wset)
     import resource
 
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Bytes on macOS, KiB elsewhere.
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _refuse_other_providers(context: Context) -> None:
+    """A session that replaced itself while it ran would be timed under the wrong name."""
+    opened, now = context.state["active"], context.state["session"].get_providers()
+    if list(now) != list(opened):
+        raise ProviderUnavailableError(
+            f"The session was opened on {' and '.join(opened)}, and while it ran it changed to "
+            f"{' and '.join(now) or 'nothing'}.",
+            hint="ONNX Runtime fell back in the middle of a run; its log has the reason.",
+        )
 
 
 def _timed(call: Call, runs: int) -> list[int]:
@@ -194,6 +218,20 @@ def _timed(call: Call, runs: int) -> list[int]:
         started = clock()
         call()
         latencies[i] = clock() - started
+    return latencies
+
+
+def _timed_until(call: Call, runs: int, *, deadline_ns: int) -> list[int]:
+    """Latency of each of so many runs, ns; fewer when the deadline passes."""
+    clock = time.perf_counter_ns
+    latencies: list[int] = []
+    while len(latencies) < runs:
+        started = clock()
+        call()
+        ended = clock()
+        latencies.append(ended - started)
+        if ended >= deadline_ns:
+            break
     return latencies
 
 
