@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ortlab.domain.ask import Ask
+from ortlab.domain.files import user_path
 from ortlab.domain.finding import Finding
 from ortlab.domain.machine import MachineReport, Noise
 from ortlab.domain.model import FixReport, ModelInfo, SampleModel
@@ -65,13 +66,13 @@ class Lab:
         """The card of the model at `path`; nothing is kept and nothing is run."""
         from ortlab.store import incoming
 
-        return incoming.inspect(self.store, _path(path))
+        return incoming.inspect(self.store, user_path(path))
 
     def add_model(self, path: str | Path, *, name: str | None = None) -> ModelInfo:
         """The card of a model file, folder or zip on this machine, now known to the store."""
         from ortlab.store import incoming
 
-        return incoming.add(self.store, _path(path), name=name)
+        return incoming.add(self.store, user_path(path), name=name)
 
     def add_upload(self, files: dict[str, Path]) -> ModelInfo:
         """The card of an uploaded model: file name → where its bytes lie now."""
@@ -97,7 +98,7 @@ class Lab:
         """What was repaired on the way from `path` to `out`."""
         from ortlab.store import incoming
 
-        return incoming.fix(self.store, _path(path), _path(out), only=only)
+        return incoming.fix(self.store, user_path(path), user_path(out), only=only)
 
     def fix_stored(self, model_id: str, *, only: str | None = None) -> ModelInfo:
         """The card of the repaired model, added beside the one it was made from."""
@@ -250,7 +251,7 @@ class Lab:
         """The profile of a model, recorded now, or of an ORT trace file (`.json`)."""
         from ortlab.jobs import asking
 
-        path = _path(source)
+        path = user_path(source)
         if path.suffix.lower() == ".json":
             return self.trace(self.open_trace(path))
         fields = {"stop": StopRule(seconds=PROFILE_SECONDS)} | asked
@@ -271,7 +272,7 @@ class Lab:
 
     def open_trace(self, path: str | Path) -> str:
         """The id of a foreign ORT trace, read once and kept."""
-        return self.store.traces.open(_path(path))
+        return self.store.traces.open(user_path(path))
 
     def trace(self, trace_id: str, *, steady: bool = False) -> ProfileView:
         """The profile of an opened trace."""
@@ -337,14 +338,14 @@ class Lab:
         if kind == "recipe":
             from ortlab.export import recipe
 
-            return recipe.write(row, folder=_path(folder))
+            return recipe.write(row, folder=user_path(folder))
         if kind == "python":
             from ortlab.export import python
 
             return python.write(
                 row,
                 model_name=self.model(record.model_id).name,
-                folder=_path(folder),
+                folder=user_path(folder),
                 onnxruntime_version=record.onnxruntime_version,
                 feeds=self._feeds(record.spec),
             )
@@ -392,7 +393,3 @@ class Lab:
         from ortlab.jobs import runner
 
         runner.start_if_free(self.settings)
-
-
-def _path(path: str | Path) -> Path:
-    return Path(path).expanduser()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 import platformdirs
 from pydantic import Field, ValidationError
@@ -11,6 +12,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from ortlab.errors import RequestError
 
 GIB = 1 << 30
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Wait = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Bytes = Annotated[int, Field(gt=0)]
 
 
 def _default_home() -> Path:
@@ -27,24 +31,24 @@ class Settings(BaseSettings):
     database_url: str | None = None
     """`sqlite:///file`; None keeps the database in `home`."""
 
-    upload_limit_bytes: int = 2 * GIB
-    trace_limit_bytes: int = 2 * GIB
-    unpack_limit_bytes: int = 64 * GIB
+    upload_limit_bytes: Bytes = 2 * GIB
+    trace_limit_bytes: Bytes = 2 * GIB
+    unpack_limit_bytes: Bytes = 64 * GIB
     keep_model_bytes: int = GIB
     """Models up to this size are copied into the store; larger ones stay where they are."""
 
-    run_timeout_s: float = 120.0
-    open_timeout_s: float = 600.0
-    inspect_timeout_s: float = 60.0
-    trace_timeout_s: float = 600.0
-    memory_limit_bytes: int | None = None
+    run_timeout_s: Seconds = 120.0
+    open_timeout_s: Seconds = 600.0
+    inspect_timeout_s: Seconds = 60.0
+    trace_timeout_s: Seconds = 600.0
+    memory_limit_bytes: Bytes | None = None
     """Per worker; None leaves each a share of the memory that is free."""
 
-    busy_timeout_s: float = 10.0
+    busy_timeout_s: Wait = 10.0
     """How long to wait for another process that is writing to the database."""
-    runner_idle_s: float = 30.0
+    runner_idle_s: Wait = 30.0
     """The runner ends after so long without work."""
-    lease_s: float = 30.0
+    lease_s: Seconds = 30.0
 
     @property
     def database_path(self) -> Path:
@@ -53,8 +57,10 @@ class Settings(BaseSettings):
             return self.home / "ortlab.sqlite"
         scheme, _, path = self.database_url.partition(":///")
         if scheme != "sqlite" or not path:
+            # Not the rest of it, which may hold a password.
+            kind = scheme.partition(":")[0]
             raise RequestError(
-                f"ORTLAB_DATABASE_URL starts with '{scheme}', and this ortlab keeps to SQLite.",
+                f"ORTLAB_DATABASE_URL starts with '{kind}', and this ortlab keeps to SQLite.",
                 hint="Use sqlite:////absolute/path/to/file, or leave it unset.",
             )
         return Path(path)

@@ -23,7 +23,7 @@ def find(key: str) -> SessionKey:
     like = nearest(key, BY_KEY)
     raise RequestError(
         f"ONNX Runtime has no session configuration key {key!r}.",
-        hint=f"Did you mean {like}?" if like else None,
+        hint=f"Did you mean {like}?" if like else "See onnxruntime_session_options_config_keys.h.",
     )
 
 
@@ -39,7 +39,8 @@ def validate(entries: dict[str, str], *, from_page: bool = False) -> dict[str, s
 def _value(key: SessionKey, value: str, *, from_page: bool) -> str:
     if key.managed:
         raise RequestError(
-            f"The session configuration key {key.key} cannot be set here: {key.managed}."
+            f"The session configuration key {key.key} cannot be set here: {key.managed}.",
+            hint="Leave it out.",
         )
     if from_page and not key.from_page:
         raise RequestError(

@@ -10,6 +10,8 @@ import typer
 from ortlab.cli import documents, options, screen
 from ortlab.errors import RequestError
 
+_OUTPUT_HINT = "Name a file with -o."
+
 
 def inspect(model: options.Model, as_json: options.Json = False) -> None:
     """Show what a model is made of, and what would stop it here."""
@@ -49,9 +51,13 @@ def check_output(path: Path) -> None:
     """Raise when something that is not a file would be replaced.
 
     Raises:
-        RequestError: a folder, a device or a pipe has that name.
+        RequestError: a folder, a device or a pipe has that name, or no file can.
     """
-    if path.exists() and not path.is_file():
+    try:
+        taken = path.exists() and not path.is_file()
+    except OSError as error:
         raise RequestError(
-            f"'{path}' is there already, and is not a file.", hint="Name a file with -o."
-        )
+            f"'{str(path)[:300]}' cannot be written: {error.strerror}.", hint=_OUTPUT_HINT
+        ) from None
+    if taken:
+        raise RequestError(f"'{path}' is there already, and is not a file.", hint=_OUTPUT_HINT)

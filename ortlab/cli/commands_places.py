@@ -83,7 +83,7 @@ def check_port_is_free(port: int) -> None:
         socket.create_server((ADDRESS, port)).close()
     except OSError as error:
         raise RequestError(
-            f"Port {port} of {ADDRESS} cannot be used: {error.strerror}.",
+            f"Port {port} of {ADDRESS} cannot be used: {os.strerror(error.errno or 0)}.",
             hint=f"Stop what runs there, or choose another: ortlab app --port {port % 65535 + 1}.",
             kind="port_in_use",
         ) from None

@@ -12,6 +12,7 @@ import typer
 from ortlab.cli import documents, options, outcomes, screen
 from ortlab.cli.commands_bench import measure, planned
 from ortlab.domain.ask import Ask
+from ortlab.domain.files import is_file
 from ortlab.domain.study import ConfigurationResult, StopRule, Study
 from ortlab.domain.trace import Profile
 from ortlab.errors import RequestError
@@ -104,7 +105,7 @@ def is_trace(path: Path) -> bool:
     """True for a file that is read as a profile: named `.json`, or text that begins as JSON."""
     if path.suffix.lower() in (".json", ".jsonl"):
         return True
-    if path.suffix.lower() in (".onnx", ".zip") or not path.is_file():
+    if path.suffix.lower() in (".onnx", ".zip") or not is_file(path):
         return False
     with path.open("rb") as file:
         return _TRACE_START.match(file.read(64)) is not None

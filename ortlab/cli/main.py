@@ -106,10 +106,25 @@ def run(arguments: Sequence[str]) -> int:
     """The exit code of the contract for these arguments."""
     as_json = "--json" in arguments
     try:
-        return _guarded(lambda: _invoke(list(arguments)), as_json=as_json)
+        return _guarded(lambda: _invoke(_as_text(arguments)), as_json=as_json)
     except BrokenPipeError:
         screen.silence_stdout()
         return _BROKEN_PIPE_EXIT
+
+
+def _as_text(arguments: Sequence[str]) -> list[str]:
+    """The arguments, once each is text that JSON and the store can hold.
+
+    Raises:
+        RequestError: naming one that is not.
+    """
+    for argument in arguments:
+        shown = argument.encode("utf-8", "replace").decode()
+        if shown != argument:
+            raise RequestError(
+                f"'{shown}' is not text in UTF-8.", hint="Rename the file, or type it anew."
+            )
+    return list(arguments)
 
 
 def _invoke(arguments: list[str]) -> Any:

@@ -177,10 +177,12 @@ def stop(params: dict[str, Any]) -> StopRule:
     for name in ("seconds", "runs", "batch"):
         value = params.get(name)
         if value is not None and not value > 0:
-            raise RequestError(f"--{name} is {value:g}; it must be above 0.")
+            raise RequestError(f"--{name} is {value:g}; it must be above 0.",
+                               hint="Leave it out, or give more than 0.")  # fmt: skip
     warmup = params.get("warmup")
     if warmup is not None and warmup < 0:
-        raise RequestError(f"--warmup is {warmup}; it must not be negative.")
+        raise RequestError(f"--warmup is {warmup}; it must not be negative.",
+                           hint="Write --warmup 0 for none.")  # fmt: skip
     text = params.get("precision")
     return StopRule(
         seconds=params.get("seconds"),

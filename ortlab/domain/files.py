@@ -1,10 +1,50 @@
-"""Where a model's external data may lie: beside it, and nowhere else."""
+"""What lies at a path, and where a model's external data may lie: beside it, nowhere else."""
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
-from ortlab.errors import ModelError
+from ortlab.errors import ModelError, RequestError
+
+# What the file systems of today take; a longer one makes every question about it an OSError.
+_MAX_NAME_BYTES = 255
+_MAX_PATH_BYTES = 4095
+
+
+def user_path(text: str | Path) -> Path:
+    """The path that a person typed; `~` is their home.
+
+    Raises:
+        RequestError: no path can be written so, or not one that JSON and the store can hold.
+    """
+    shown = str(text).encode("utf-8", "replace").decode()
+    if shown != str(text):
+        raise RequestError(f"The path '{shown}' is not text in UTF-8.", hint="Rename the file.")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise RequestError(
+            f"'{shown[:300]}' begins with '~', and there is no such home here.",
+            hint="Write the path from the root.",
+        ) from None
+
+
+def is_file(path: Path) -> bool:
+    """True for a regular file; False also for what cannot be a path, such as one too long."""
+    return _has_kind(path, stat.S_IFREG)
+
+
+def is_folder(path: Path) -> bool:
+    """True for a folder; False also for what cannot be a path, such as one too long."""
+    return _has_kind(path, stat.S_IFDIR)
+
+
+def _has_kind(path: Path, kind: int) -> bool:
+    try:
+        return stat.S_IFMT(path.stat().st_mode) == kind
+    except (OSError, ValueError):
+        return False
 
 
 def data_path(model: Path, location: str) -> Path:
@@ -19,11 +59,11 @@ def data_path(model: Path, location: str) -> Path:
     reason = _escapes(location)
     path = model.parent / location if reason is None else model
     if reason is None and not _within(path, model):
-        reason = "is a link to somewhere else"
+        reason = "is a link to somewhere else, outside the folder of the model"
     if reason is None:
         return path
     raise ModelError(
-        f"External data '{location[:200]}' {reason}, outside the folder of the model.",
+        f"External data '{location[:200]}' {reason}.",
         hint="ONNX Runtime refuses this. Put the data file beside the model and export again, "
         "or repack it where it is trusted.",
         kind="external_data_escapes",
@@ -34,12 +74,21 @@ def _escapes(location: str) -> str | None:
     """Why the text alone leaves the folder, on any platform; None when it stays."""
     if not location.strip() or "\0" in location:
         return "is not a file name"
+    if _is_too_long(location):
+        return f"is a name of {len(location):,} letters, longer than a file's can be"
     windows, posix = PureWindowsPath(location), PurePosixPath(location)
     if windows.drive or windows.root or posix.is_absolute():
-        return "is an absolute path"
+        return "is an absolute path, outside the folder of the model"
     if ".." in windows.parts or ".." in posix.parts:
-        return "goes up with '..'"
+        return "goes up with '..', outside the folder of the model"
     return None
+
+
+def _is_too_long(location: str) -> bool:
+    parts = [part.encode("utf-8", "replace") for part in location.split("/")]
+    return sum(map(len, parts), len(parts)) > _MAX_PATH_BYTES or any(
+        len(part) > _MAX_NAME_BYTES for part in parts
+    )
 
 
 def _within(path: Path, model: Path) -> bool:

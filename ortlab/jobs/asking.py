@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from ortlab.domain.ask import Ask
+from ortlab.domain.files import is_file
 from ortlab.domain.study import StudySpec
 from ortlab.errors import FeedError, RequestError
 from ortlab.jobs import environment
@@ -63,9 +64,10 @@ def queue(store: Store) -> Queue:
 
 def _kept_feeds(store: Store, path: Path) -> str:
     limit = store.settings.upload_limit_bytes
-    if not path.is_file():
+    if not is_file(path):
         raise FeedError(
-            f"The inputs '{path}' are not a file.", hint="Give an .npz file, one array per input."
+            f"The inputs '{str(path)[:300]}' are not a file.",
+            hint="Give an .npz file, one array per input.",
         )
     size = path.stat().st_size
     if size > limit:

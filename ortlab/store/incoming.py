@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import msgspec
 
 from ortlab.catalog.samples import SAMPLES
+from ortlab.domain.files import is_folder
 from ortlab.domain.model import FixReport, ModelInfo, SampleModel
 from ortlab.errors import ModelError, RequestError
 from ortlab.sandbox.spawn import run_task
@@ -41,7 +41,7 @@ def add_upload(store: Store, files: dict[str, Path]) -> ModelInfo:
     """The card of a model from uploaded files by name: one `.onnx` with its data, or one `.zip`."""
     _refuse_large(files, limit=store.settings.upload_limit_bytes)
     with store.folder("upload") as folder:
-        names = {_plain(name): path for name, path in files.items()}
+        names = _by_plain_name(files)
         archives = [n for n in names if n.lower().endswith(".zip")]
         if len(names) == 1 and archives:
             source = _model_in(store, names[archives[0]], folder, name=archives[0])
@@ -132,7 +132,7 @@ def _inspect(store: Store, source: Path, folder: Path) -> ModelInfo:
 
 def _model_in(store: Store, path: Path, folder: Path, *, name: str | None = None) -> Path:
     """The model file that `path` means: itself, the only one of a folder, or of an archive."""
-    if path.is_dir():
+    if is_folder(path):
         # Not what lies deeper: somebody may give the root of a disk.
         return _only_model(path, path.glob("*"), shown=str(path))
     shown = name or path.name
@@ -155,7 +155,9 @@ def _only_model(folder: Path, files: Iterable[Path], *, shown: str) -> Path:
         return found[0]
     names = ", ".join(p.relative_to(folder).as_posix() for p in found[:5])
     raise ModelError(
-        f"'{shown}' holds {len(found)} ONNX models{': ' + names if names else ''}.",
+        f"'{shown}' holds {len(found)} ONNX models: {names}."
+        if found
+        else f"'{shown}' holds no ONNX model.",
         hint="Choose one model file." if found else "A model file ends in .onnx or .ort.",
         kind="model_missing" if not found else "model_ambiguous",
     )
@@ -166,7 +168,7 @@ def _gathered(store: Store, names: dict[str, Path], folder: Path) -> Path:
     together = folder / "together"
     together.mkdir()
     for name, path in names.items():
-        shutil.copyfile(path, together / name)
+        intake.copy_file(path, together / name)
     source = _only_model(together, together.glob("*"), shown=", ".join(sorted(names)))
     for data in _inspect(store, source, folder).external_data:
         target = PurePosixPath(data.location)
@@ -191,6 +193,24 @@ def _refuse_large(files: dict[str, Path], *, limit: int) -> None:
 
 def _is_inside(location: PurePosixPath) -> bool:
     return not location.is_absolute() and ".." not in location.parts
+
+
+def _by_plain_name(files: dict[str, Path]) -> dict[str, Path]:
+    """The uploaded files by name without any folder.
+
+    Raises:
+        ModelError: two have one name, or a name cannot be a file's.
+    """
+    names: dict[str, Path] = {}
+    for name, path in files.items():
+        plain = _plain(name)
+        if plain in names or "\0" in plain or len(plain.encode("utf-8", "replace")) > 255:
+            reason = "is there twice" if plain in names else "cannot be the name of a file"
+            raise ModelError(
+                f"'{plain[:200]}' {reason}.", hint="Put the files into one .zip.", kind="bad_upload"
+            )
+        names[plain] = path
+    return names
 
 
 def _plain(name: str) -> str:

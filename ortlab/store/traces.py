@@ -100,7 +100,9 @@ class Traces:
 def _size_and_hash(path: Path, *, limit: int) -> tuple[int, bytes]:
     try:
         if not path.is_file():
-            raise TraceError(f"'{path}' is not a file.", hint="Give the .json that ORT wrote.")
+            raise TraceError(
+                f"'{str(path)[:300]}' is not a file.", hint="Give the .json that ORT wrote."
+            )
         size = path.stat().st_size
         if size > limit:
             raise _too_large(path, size, limit)
@@ -108,7 +110,8 @@ def _size_and_hash(path: Path, *, limit: int) -> tuple[int, bytes]:
             return size, hashlib.file_digest(stream, "sha256").digest()
     except OSError as error:
         raise TraceError(
-            f"'{path}' cannot be read: {error.strerror}.", hint="Check its name and its rights."
+            f"'{str(path)[:300]}' cannot be read: {error.strerror}.",
+            hint="Check its name and its rights.",
         ) from None
 
 

@@ -11,7 +11,7 @@ import stat
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from typing import IO, Any
 
 from ortlab.errors import ModelError
 from ortlab.worker.protocol import Context
@@ -58,7 +58,7 @@ def _checked(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     entries = archive.infolist()
     if len(entries) > MAX_ENTRIES:
         raise _bad(f"The zip holds {len(entries):,} entries; at most {MAX_ENTRIES:,} are taken.")
-    files = [entry for entry in entries if not entry.is_dir()]
+    files = [entry for entry in entries if not entry.filename.endswith("/")]
     seen: set[str] = set()
     for entry in entries:
         reason = _refusal(entry)
@@ -117,13 +117,20 @@ def _write(
     # O_EXCL: an entry can never go through something that lies there already.
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     written = 0
-    with archive.open(entry) as source, os.fdopen(os.open(target, flags, 0o600), "wb") as out:
+    with _opened(archive, entry) as source, os.fdopen(os.open(target, flags, 0o600), "wb") as out:
         while chunk := source.read(_CHUNK_BYTES):
             written += len(chunk)
             if written > left:
                 raise _too_much("more than it says", allowed)
             out.write(chunk)
     return written
+
+
+def _opened(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> IO[bytes]:
+    try:
+        return archive.open(entry)
+    except OSError as error:  # an offset that lies before the file
+        raise zipfile.BadZipFile(str(error)) from None
 
 
 def _too_much(what: str, allowed: int) -> ModelError:

@@ -33,6 +33,7 @@ from ortlab.worker.reading import (
 # A hostile file can have a fault in each of 200,000 nodes; nobody reads past the first few.
 _MAX_PROBLEMS = 50
 _MAX_QUESTIONS = 500
+_PATH_HINT = "Check the path; a model is one .onnx file, with its data files beside it."
 
 
 def inspect(request: dict[str, Any], context: Context) -> dict[str, Any]:
@@ -74,22 +75,32 @@ def opened(path: Path) -> Iterator[mmap.mmap]:
     """The file as a read-only memory map, once its first bytes allow that it is ONNX."""
     with _regular_file(path) as file:
         size = os.fstat(file.fileno()).st_size
-        head = file.read(sniff.HEAD_BYTES)
+        head = _head(path, file)
         sniff.refuse_other_formats(head, name=path.name, file_bytes=size)
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as found:
             yield found
 
 
+def _head(path: Path, file: BinaryIO) -> bytes:
+    try:
+        return file.read(sniff.HEAD_BYTES)
+    except OSError as error:  # a disk that fails, or what only looks like a file
+        raise _unreadable(path, error) from None
+
+
 def _regular_file(path: Path) -> BinaryIO:
-    hint = "Check the path; a model is one .onnx file, with its data files beside it."
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             what = "a folder" if path.is_dir() else "a device or pipe"
-            raise ModelError(f"'{path}' is {what}, not a model file.", hint=hint)
+            raise ModelError(f"'{path}' is {what}, not a model file.", hint=_PATH_HINT)
         return path.open("rb")
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ModelError(f"'{path}' cannot be read: {reason}.", hint=hint) from None
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> ModelError:
+    reason = getattr(error, "strerror", None) or str(error)
+    return ModelError(f"'{str(path)[:300]}' cannot be read: {reason}.", hint=_PATH_HINT)
 
 
 def _no_graph(path: Path, model: wire.Model) -> ModelError:

@@ -68,6 +68,33 @@ def test_a_model_that_is_not_there_is_exit_3(ortlab: Command, tmp_path: Path):
     refused(ortlab("bench", tmp_path / "nowhere.onnx"), code=3, words="nowhere.onnx")
 
 
+NO_PATHS = {
+    "too long": ("m" * 5000, 3),
+    "of a stranger": ("~nobody-of-that-name/m.onnx", 2),
+    "not text": (os.fsdecode(b"\xff.onnx"), 2),
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="paths of POSIX")
+@pytest.mark.parametrize("name", NO_PATHS)
+@pytest.mark.parametrize("command", ["inspect", "bench"])
+def test_what_cannot_be_a_path_is_a_sentence(ortlab: Command, name: str, command: str):
+    path, code = NO_PATHS[name]
+    done = ortlab(command, path, "--json")
+    assert done.code == code, done.err
+    assert "Traceback" not in done.err
+    assert done.document["error"]["message"]
+
+
+@pytest.mark.parametrize("output", ["o" * 300, "file/out.onnx"])
+def test_a_repair_that_cannot_be_written_there_is_exit_2(
+    ortlab: Command, tmp_path: Path, output: str
+):
+    (tmp_path / "file").write_text("not a folder")
+    model = saved(build.mlp(), tmp_path)
+    refused(ortlab("fix", model, "-o", tmp_path / output), code=2, words="cannot be written")
+
+
 # Models this ONNX Runtime refuses
 
 

@@ -101,6 +101,26 @@ def test_the_name_of_an_upload_is_never_a_path(lab: Lab, file: Path, name: str) 
 
 
 @pytest.mark.parametrize(
+    "names", [("a/mlp.onnx", "b/mlp.onnx"), ("m" * 300 + ".onnx",), ("mlp.onnx", "w\0.bin")]
+)
+def test_an_upload_whose_names_no_folder_can_hold_is_refused(
+    lab: Lab, file: Path, names: tuple[str, ...]
+) -> None:
+    with pytest.raises(ModelError, match=r"there twice|cannot be the name of a file"):
+        lab.add_upload(dict.fromkeys(names, file))
+    assert lab.models() == []
+
+
+@pytest.mark.parametrize("path", ["m" * 5000, "~nobody-of-that-name/m.onnx", "\udcff.onnx", "a\0b"])
+def test_a_path_that_cannot_be_one_is_refused_in_a_sentence(lab: Lab, path: str) -> None:
+    for ask in (lab.add_model, lab.inspect, lab.open_trace):
+        with pytest.raises(OrtlabError) as refused:
+            ask(path)
+        assert refused.value.exit_code in (2, 3, 5)
+        assert len(refused.value.message) < 500
+
+
+@pytest.mark.parametrize(
     ("variable", "name", "branch"),
     [("UPLOAD", "mlp.onnx", RequestError), ("UNPACK", "model.zip", ModelError)],
 )

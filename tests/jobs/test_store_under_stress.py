@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -112,6 +113,21 @@ def test_a_model_that_does_not_fit_is_told_and_the_others_stay(
         lab.add_model(tmp_path / "large.onnx")
     assert refused.value.kind == "disk_full"
     assert lab.models() == [kept]
+    assert list((lab.home / "tmp").iterdir()) == []
+
+
+def test_an_archive_that_does_not_fit_is_a_full_disk_in_a_sentence(
+    small_disk: Path, tmp_path: Path
+) -> None:
+    lab = Lab.open(small_disk / "home")
+    onnx.save(build.mlp(width=512, layers=4), tmp_path / "large.onnx")
+    with zipfile.ZipFile(tmp_path / "large.zip", "w") as archive:
+        archive.write(tmp_path / "large.onnx", "large.onnx")
+    for name in ("large.zip", "large.onnx"):
+        with pytest.raises(StoreError, match="The disk is full") as refused:
+            lab.add_upload({name: tmp_path / name})
+        assert (refused.value.kind, bool(refused.value.hint)) == ("disk_full", True)
+    assert lab.models() == []
     assert list((lab.home / "tmp").iterdir()) == []
 
 

@@ -348,6 +348,19 @@ def test_a_missing_recipe_is_a_request_error(tmp_path: Path) -> None:
         read_recipe(tmp_path / "none.toml")
 
 
+@pytest.mark.parametrize("text", ["threads = " + "[" * 5000, "\0", "level = 3"])
+def test_a_damaged_recipe_is_a_sentence(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "own.toml"
+    file.write_text(text)
+    with pytest.raises(RequestError, match=r"own\.toml"):
+        read_recipe(file)
+
+
+def test_a_device_is_no_recipe() -> None:
+    with pytest.raises(RequestError, match="no recipe"):
+        read_recipe(Path("/dev/zero"))
+
+
 def test_the_command_line_is_quoted_for_a_shell() -> None:
     ask = Ask(
         providers=('openvino:load_config={"CPU":{}};num_streams=2', "cpu"), threads=(1, 2),

@@ -45,3 +45,16 @@ def test_every_setting_stands_in_the_guide_for_operators() -> None:
     guide = (Path(__file__).parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")
     for name in settings.Settings.model_fields:
         assert f"`ORTLAB_{name.upper()}`" in guide
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("RUN_TIMEOUT_S", "nan"), ("RUN_TIMEOUT_S", "-1"), ("OPEN_TIMEOUT_S", "0"),
+     ("BUSY_TIMEOUT_S", "-1"), ("MEMORY_LIMIT_BYTES", "-1"), ("LEASE_S", "inf")],
+)  # fmt: skip
+def test_a_limit_that_would_limit_nothing_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(f"ORTLAB_{name}", value)
+    with pytest.raises(RequestError, match=f"ORTLAB_{name} is '{value}'"):
+        settings.load()

@@ -13,6 +13,8 @@ import pytest
 
 from ortlab.errors import ModelError
 from ortlab.sandbox.spawn import run_task
+from ortlab.worker.archive import unpack
+from ortlab.worker.protocol import Context
 from tests import build
 
 
@@ -170,3 +172,19 @@ def test_a_damaged_entry_is_refused(tmp_path: Path) -> None:
     archive.write_bytes(data)
     with pytest.raises(ModelError, match="not a readable zip"):
         unpacked(archive, tmp_path / "into")
+
+
+def test_every_damage_to_a_zip_is_refused_or_harmless(tmp_path: Path) -> None:
+    """Each byte of the zip changed in turn: never anything but a ModelError."""
+    whole = zipped(tmp_path / "m.zip", ("net/m.onnx", b"model" * 20), ("w", b"")).read_bytes()
+    path, into = tmp_path / "damaged.zip", tmp_path / "into"
+    context = Context(reply_fd=os.open(os.devnull, os.O_WRONLY), folder=tmp_path)
+    refused = 0
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xD5]) + whole[at + 1 :])
+        request = {"path": str(path), "into": str(into / str(at))}
+        try:
+            unpack(request, context)
+        except ModelError:
+            refused += 1
+    assert refused > len(whole) / 4

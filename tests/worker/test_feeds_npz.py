@@ -18,7 +18,9 @@ from ortlab.errors import FeedError
 from ortlab.sandbox.spawn import run_task
 from ortlab.worker import feeds
 from ortlab.worker.feeding import files as feed_files
+from ortlab.worker.feeding import npz as npz_file
 from ortlab.worker.feeding.files import Fed
+from ortlab.worker.feeding.graph import Input
 from ortlab.worker.feeding.making import make
 from ortlab.worker.protocol import Context
 from tests import build
@@ -123,6 +125,27 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path: Path, content: bytes) -> Non
     npz.write_bytes(content)
     with pytest.raises(FeedError, match=r"own\.npz is not an \.npz file"):
         fed(tmp_path, two_inputs(), npz)
+
+
+def test_a_single_array_is_told_from_an_npz(tmp_path: Path) -> None:
+    np.save(tmp_path / "own.npy", ones(3, 4))
+    with pytest.raises(FeedError, match="a single array without a name"):
+        fed(tmp_path, two_inputs(), tmp_path / "own.npy")
+
+
+def test_every_damage_to_an_npz_is_refused_or_harmless(tmp_path: Path) -> None:
+    """Each byte of the file changed in turn: never anything but a FeedError."""
+    whole = saved(tmp_path, x=ones(3, 4), y=ones(3, 4)).read_bytes()
+    path = tmp_path / "damaged.npz"
+    inputs = [Input("x", TensorProto.FLOAT, ("N", 4)), Input("y", TensorProto.FLOAT, ("N", 4))]
+    refused = 0
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 0xD5]) + whole[at + 1 :])
+        try:
+            npz_file.read(path, inputs)
+        except FeedError:
+            refused += 1
+    assert refused > len(whole) / 4
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from ortlab.domain.model import ModelInfo, Problem
+from ortlab.errors import ModelError
 from tests import build
 
 Inspect = Callable[..., ModelInfo]
@@ -180,6 +181,21 @@ def test_external_data_outside_the_folder_is_refused(
     info = inspect(path)
     assert words in problem(info, "external-data-outside").message
     assert info.external_data[0].bytes is None
+
+
+@pytest.mark.parametrize("location", ["w" * 256, "a/" * 2100 + "w", "é" * 200])
+def test_external_data_whose_name_no_file_can_have_is_told(
+    inspect: Inspect, tmp_path: Path, location: str
+) -> None:
+    path = build.with_outside_data(build.mlp(), tmp_path / "m.onnx", location=location)
+    assert "longer than a file's can be" in problem(inspect(path), "external-data-outside").message
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs /proc of Linux")
+def test_a_file_that_cannot_be_read_from_its_first_byte_is_a_sentence(inspect: Inspect) -> None:
+    with pytest.raises(ModelError, match="cannot be read") as refused:
+        inspect(Path("/proc/self/mem"))
+    assert refused.value.hint
 
 
 def test_external_data_that_is_a_link_out_of_the_folder_is_refused(

@@ -153,6 +153,13 @@ def test_missing_data_cannot_be_repaired_and_leaves_nothing(fix: Fix, tmp_path: 
     assert not list((tmp_path / "out").iterdir())
 
 
+def test_an_output_that_cannot_be_written_is_a_wrong_request(fix: Fix, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(RequestError, match="cannot be written"):
+        fix(build.mlp(), tmp_path / "file" / "out.onnx")
+    assert (tmp_path / "file").read_text() == "not a folder"
+
+
 @pytest.mark.parametrize("name", ["m.onnx", "../m.onnx", "weights.data"])
 def test_the_source_is_never_overwritten(fix: Fix, tmp_path: Path, name: str) -> None:
     folder = tmp_path / "in"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,10 @@ DEFAULT_LIMIT_BYTES = 4 << 30
 # A file that opens to more than this many times its size is meant to do harm, once it is large.
 _RATIO, _RATIO_FROM_BYTES = 100, 256 << 20
 _HEADER_BYTES = 1 << 16
+# What zipfile and NumPy raise over a damaged file, such as names that are no text.
+_UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,22 @@ def read(
             return {fed.name: _value(fed, headers, arrays) for fed in inputs}
     except FileNotFoundError:
         raise FeedError(f"There is no file {path.name} to feed.") from None
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except _UNREADABLE as error:
         raise FeedError(
-            f"{path.name} is not an .npz file: {error}.",
+            f"{path.name} is not an .npz file: {_other_kind(path) or error}.",
             hint="Write it with numpy.savez(file, input_name=array, …).",
         ) from None
+
+
+def _other_kind(path: Path) -> str | None:
+    """What the file is instead, where its first bytes tell."""
+    with path.open("rb") as file:
+        head = file.read(64)
+    if head.startswith(b"\x93NUMPY"):
+        return "it is a single array without a name (.npy)"
+    if head.lstrip().startswith(b"<"):
+        return "it is a web page"
+    return None if head else "it is empty, 0 bytes"
 
 
 def dims_of(values: Mapping[str, Any], inputs: Sequence[Input], dims: Dims) -> Dims:

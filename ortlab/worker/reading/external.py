@@ -58,7 +58,7 @@ def problems(model: Path, tensors: list[Tensor], parts: list[DataFile]) -> Itera
             continue
         if part.bytes is not None:
             yield from _cut_off(part)
-        elif path.exists():
+        elif _is_there(path):
             yield Problem(
                 code="external-data-not-a-file",
                 message=f"External data '{part.location}' is not a regular file.",
@@ -77,9 +77,12 @@ def elsewhere(model: Path, location: str) -> Path | None:
     """
     name = PureWindowsPath(PurePosixPath(location).name).name
     beside = model.parent / name
-    if name in ("", ".", "..") or beside == model or beside.is_symlink():
+    if name in ("", ".", "..") or beside == model:
         return None
-    return beside if beside.is_file() else None
+    try:
+        return beside if beside.is_file() and not beside.is_symlink() else None
+    except (OSError, ValueError):  # a name that no file can have
+        return None
 
 
 def _measured(model: Path, location: str) -> tuple[Path | None, int | None]:
@@ -89,6 +92,13 @@ def _measured(model: Path, location: str) -> tuple[Path | None, int | None]:
     except (ModelError, OSError, ValueError):
         return None, None
     return (path, status.st_size) if stat.S_ISREG(status.st_mode) else (None, None)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def _outside(model: Path, location: str, error: ModelError) -> Problem:

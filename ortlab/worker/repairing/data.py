@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import BinaryIO
 import onnx
 
 from ortlab.domain.files import data_path
-from ortlab.errors import ModelError
+from ortlab.errors import ModelError, RequestError
 from ortlab.worker.reading import external
 from ortlab.worker.reading.wire import Tensor
 
@@ -31,15 +32,29 @@ def save(model: onnx.ModelProto, *, source: Path, out: Path) -> None:
 
     Raises:
         ModelError: weights are missing, cut off, or outside the model's folder.
+        RequestError: `out` cannot be written.
     """
+    try:
+        _save(model, source=source, out=out)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        raise RequestError(
+            f"'{out}' cannot be written: {error.strerror or error}.",
+            hint="Choose another place with -o.",
+        ) from None
+
+
+def _save(model: onnx.ModelProto, *, source: Path, out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     partial, partial_data = _partial(out), _partial(data_path_of(out))
     tensors = [t for t in _tensors(model) if t.data_location == onnx.TensorProto.EXTERNAL]
     try:
         if tensors:
             _write_data(tensors, source=source, target=partial_data, name=data_path_of(out).name)
-            partial_data.replace(data_path_of(out))
         onnx.save(model, str(partial))
+        if tensors:
+            partial_data.replace(data_path_of(out))
         partial.replace(out)
     finally:
         partial.unlink(missing_ok=True)

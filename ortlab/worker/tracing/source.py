@@ -46,7 +46,7 @@ def open_trace(path: Path) -> BinaryIO:
     stream.seek(0)
     if not magic:
         stream.close()
-        _refuse_empty(path.name)
+        _refuse_empty(f"'{path.name}' is empty: 0 bytes")
     if magic == b"\x1f\x8b":
         # The file object of gzip has the same methods; it closes the file beneath it.
         unpacked = gzip.GzipFile(fileobj=stream)
@@ -55,9 +55,9 @@ def open_trace(path: Path) -> BinaryIO:
     return stream
 
 
-def _refuse_empty(name: str) -> NoReturn:
+def _refuse_empty(what: str) -> NoReturn:
     raise TraceError(
-        f"The trace '{name}' is empty: 0 bytes.",
+        f"The trace {what}.",
         hint="ONNX Runtime writes its profile only at the end. The profiled process was probably "
         "killed; call end_profiling(), or let it exit by itself.",
         kind="empty_trace",
@@ -71,7 +71,7 @@ def check_head(head: bytes) -> None:
         TraceError: the first block holds no text, or text in two bytes per letter.
     """
     if not head.strip():
-        _refuse_empty("of white space")
+        _refuse_empty("is empty: it holds only white space")
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise TraceError(
             "The trace is text in UTF-16, which ONNX Runtime never writes.",
