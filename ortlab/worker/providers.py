@@ -14,7 +14,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +57,9 @@ def captured_stderr() -> Iterator[Captured]:
             file.seek(0)
             raw = file.read()
             captured.text = raw.decode("utf-8", "replace")
-            os.write(2, raw)
+            # On a full disk the log cannot take it; the session must not fail for that.
+            with suppress(OSError):
+                os.write(2, raw)
 
 
 def open_session(
