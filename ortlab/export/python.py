@@ -11,6 +11,7 @@ from ortlab.catalog.levels import BY_ID as LEVELS
 from ortlab.domain import units
 from ortlab.domain.configuration import Configuration
 from ortlab.domain.study import ConfigurationResult
+from ortlab.export.folder import writing
 
 SCRIPT_NAME = "run_model.py"
 FEEDS_NAME = "feeds.npz"
@@ -34,14 +35,19 @@ def write(
         onnxruntime_version: what the row was measured with.
         feeds: the `.npz` the row was measured on.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     script = folder / SCRIPT_NAME
     code = python_code(result, model_name=model_name, onnxruntime_version=onnxruntime_version)
-    script.write_text(code, encoding="utf-8")
-    if feeds is None:
-        return [script]
-    shutil.copyfile(feeds, folder / FEEDS_NAME)
+    with writing(folder):
+        script.write_text(code, encoding="utf-8")
+        if feeds is None:
+            return [script]
+        shutil.copyfile(feeds, folder / FEEDS_NAME)
     return [script, folder / FEEDS_NAME]
+
+
+def _literal(value: object) -> str:
+    """The value as JSON that is Python too: no pairs of escapes for letters beyond 16 bits."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def python_code(
@@ -107,10 +113,10 @@ def _constants(c: Configuration, *, model_name: str, dims: dict[str, int]) -> st
     """Literals by JSON, whose texts, numbers and objects are Python's too."""
     chosen = [[p.name, p.options] for p in c.providers]
     return "\n".join([
-        f"MODEL = {json.dumps(model_name)}",
-        f"PROVIDERS = {json.dumps(chosen)}",
-        f"PLUGINS = {json.dumps(_plugins(c))}",
-        f"DIMS = {json.dumps(dims)}",
+        f"MODEL = {_literal(model_name)}",
+        f"PROVIDERS = {_literal(chosen)}",
+        f"PLUGINS = {_literal(_plugins(c))}",
+        f"DIMS = {_literal(dims)}",
     ])  # fmt: skip
 
 
@@ -133,7 +139,7 @@ def _session_options(c: Configuration) -> str:
         f"    options.enable_mem_pattern = {c.memory_pattern}",
         f"    options.enable_cpu_mem_arena = {c.arena}",
         *(
-            f"    options.add_session_config_entry({json.dumps(key)}, {json.dumps(value)})"
+            f"    options.add_session_config_entry({_literal(key)}, {_literal(value)})"
             for key, value in entries.items()
         ),
         "    return options",

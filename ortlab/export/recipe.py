@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ortlab.domain.study import ConfigurationResult
+from ortlab.export.folder import writing
 from ortlab.measure.recipes import write_recipe
 
 
@@ -15,7 +16,7 @@ def write(result: ConfigurationResult, *, folder: Path) -> list[Path]:
         result: the row to keep.
         folder: where to write; made when missing.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{result.id}.toml"
-    path.write_text(write_recipe(result.configuration), encoding="utf-8")
+    with writing(folder):
+        path.write_text(write_recipe(result.configuration), encoding="utf-8")
     return [path]

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 import msgspec
 
 from ortlab.catalog.samples import SAMPLES
-from ortlab.domain.files import is_folder
+from ortlab.domain.files import is_file, is_folder
 from ortlab.domain.model import FixReport, ModelInfo, SampleModel
 from ortlab.errors import ModelError, RequestError
 from ortlab.sandbox.spawn import run_task
@@ -182,6 +182,9 @@ def _gathered(store: Store, names: dict[str, Path], folder: Path) -> Path:
 
 
 def _refuse_large(files: dict[str, Path], *, limit: int) -> None:
+    gone = [name for name, path in files.items() if not is_file(path)]
+    if gone:
+        raise ModelError(f"The upload '{gone[0][:200]}' is not there.", hint="Upload it again.")
     total = sum(path.stat().st_size for path in files.values())
     if total > limit:
         raise RequestError(

@@ -111,6 +111,11 @@ def test_an_upload_whose_names_no_folder_can_hold_is_refused(
     assert lab.models() == []
 
 
+def test_an_upload_that_is_gone_is_refused(lab: Lab, file: Path) -> None:
+    with pytest.raises(ModelError, match="is not there"):
+        lab.add_upload({"mlp.onnx": file.with_name("gone.onnx")})
+
+
 @pytest.mark.parametrize("path", ["m" * 5000, "~nobody-of-that-name/m.onnx", "\udcff.onnx", "a\0b"])
 def test_a_path_that_cannot_be_one_is_refused_in_a_sentence(lab: Lab, path: str) -> None:
     for ask in (lab.add_model, lab.inspect, lab.open_trace):

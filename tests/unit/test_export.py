@@ -12,7 +12,8 @@ import onnx
 import pytest
 
 from ortlab.domain.configuration import Configuration, ProviderChoice
-from ortlab.export import python
+from ortlab.errors import RequestError
+from ortlab.export import python, recipe
 from tests import build, records
 from tests.records import configuration
 
@@ -118,3 +119,19 @@ def test_provider_options_reach_the_script():
     assert '["CUDAExecutionProvider", {"use_tf32": "0"}]' in code
     assert "preload_dlls" in code
     assert "onnxruntime 1.31.1" in code
+
+
+def test_a_folder_that_cannot_be_written_is_a_wrong_request(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(RequestError, match="cannot be written"):
+        recipe.write(records.row(), folder=tmp_path / "file")
+    with pytest.raises(RequestError, match="cannot be written"):
+        python.write(records.row(), model_name="m.onnx", folder=tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "not a folder"
+
+
+@pytest.mark.parametrize("name", ['a"\n"; import os #.onnx', "\\", "{x}", "'''.onnx", "🦊.onnx"])
+def test_a_strange_name_of_a_model_stays_a_text_in_the_script(name: str) -> None:
+    code = python.python_code(records.row(configuration(dims={name: 2})), model_name=name)
+    texts = {n.value for n in ast.walk(ast.parse(code)) if isinstance(n, ast.Constant)}
+    assert name in texts
