@@ -15,6 +15,7 @@ from ortlab.ui.entry import Entry
 from ortlab.ui.frame import show_bug
 from ortlab.ui.routes import health, job
 from ortlab.ui.security import Guard
+from ortlab.ui.sockets import answering_at_once
 
 app = st.App(
     "ortlab/ui/main.py",
@@ -26,5 +27,6 @@ app = st.App(
         Middleware(Guard),
         Middleware(Entry, base_path=st.get_option("server.baseUrlPath") or ""),
     ],
+    lifespan=answering_at_once,
     on_script_error=show_bug,
 )

@@ -73,8 +73,7 @@ def _verdict(low: float, high: float) -> Verdict:
 
 
 def _per_run(profile: Profile) -> dict[str, float]:
-    kept = [run for run in profile.runs if not (profile.steady_only and run.warmup)]
     totals: dict[str, float] = defaultdict(float)
     for row in profile.operators:
-        totals[row.op_type] += row.self_us / max(1, len(kept))
+        totals[row.op_type] += row.self_us / max(1, profile.counted_runs or len(profile.runs))
     return dict(totals)

@@ -8,7 +8,6 @@ from collections.abc import Iterable
 import plotly.graph_objects as go
 
 from ortlab.charts import theme
-from ortlab.charts.operators import run_count
 from ortlab.domain import units
 from ortlab.domain.trace import NodeRow, Profile
 
@@ -25,7 +24,9 @@ def icicle(profile: Profile, *, leaf_limit: int = LEAF_LIMIT) -> go.Figure:
     nodes = [node for node in profile.nodes if node.self_us > 0]
     if not nodes:
         return theme.empty("Provider, operator, node", "The profile holds no node time.")
-    cells = _Cells(runs=max(1, run_count(profile)), total=sum(n.self_us for n in nodes))
+    cells = _Cells(
+        runs=max(1, profile.counted_runs or len(profile.runs)), total=sum(n.self_us for n in nodes)
+    )
     # Plotly leaves an empty row above several roots; one provider is a root by itself.
     several = len({node.provider for node in nodes}) > 1
     whole = cells.add("", "all nodes", nodes, provider="", depth=0) if several else ""

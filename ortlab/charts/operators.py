@@ -17,7 +17,7 @@ def bars(profile: Profile, *, limit: int = LIMIT) -> go.Figure:
     if not profile.operators:
         return theme.empty("Time by operator", "The profile holds no node events.")
     shown = sorted(profile.operators, key=lambda row: row.self_us, reverse=True)[:limit]
-    runs = max(1, run_count(profile))
+    runs = max(1, profile.counted_runs or len(profile.runs))
     divisor, unit = units.time_unit([row.self_us / runs for row in shown])
     names = _unique_names(shown)
     traces = [
@@ -41,12 +41,6 @@ def bars(profile: Profile, *, limit: int = LIMIT) -> go.Figure:
             showarrow=False, text=units.share(row.share),
         )  # fmt: skip
     return figure
-
-
-def run_count(profile: Profile) -> int:
-    """Runs that the totals of this profile were summed over."""
-    kept = [run for run in profile.runs if not (profile.steady_only and run.warmup)]
-    return len(kept)
 
 
 def _key(row: OperatorRow) -> tuple[str, str]:

@@ -6,6 +6,9 @@ import html
 from collections.abc import Sequence
 from typing import Any
 
+# Plotly uses pandas where it finds it loaded, even half loaded by another thread, and fails on
+# the half. Loaded here, it is whole before the first figure.
+import pandas  # noqa: F401  # isort: skip
 import plotly.graph_objects as go
 
 from ortlab.catalog import providers

@@ -8,7 +8,6 @@ from typing import Any
 import streamlit as st
 
 from ortlab.catalog import providers
-from ortlab.charts.operators import run_count
 from ortlab.domain import units
 from ortlab.domain.trace import NodeRow, Profile, TraceEvent
 from ortlab.ui import table_view, words
@@ -202,7 +201,7 @@ def _node_table(profile: Profile, *, key: str) -> None:
     if not rows:
         st.caption("The profile holds no node events.")
         return
-    st.caption(f"{units.count(len(rows))} nodes over {run_count(profile)} runs. A fused node "
+    st.caption(f"{units.count(len(rows))} nodes over {profile.counted_runs} runs. A fused node "
                "stands for all nodes it was made of.")  # fmt: skip
     table_view.show(rows, _NODES, key=key, alt="Time by node", name="nodes", height=520)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 
+# What a first answer, figure and table wait for longest, in this order.
+_SLOW = ("ortlab.store.home", "ortlab.charts.theme", "pyarrow.parquet")
 _STARTED = threading.Event()
 
 
@@ -15,15 +18,5 @@ def start() -> None:
 
 
 def _load() -> None:
-    """In the order in which a first visitor needs them."""
-    from ortlab.errors import OrtlabError
-    from ortlab.ui import door
-
-    try:
-        door.lab().history(limit=1)
-    except OrtlabError:
-        # The page that needs it tells the person; here it would be told to nobody.
-        return
-    import pandas  # noqa: F401
-    import plotly.graph_objects  # noqa: F401
-    import pyarrow.parquet  # noqa: F401
+    for name in _SLOW:
+        importlib.import_module(name)
