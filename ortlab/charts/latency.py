@@ -36,7 +36,7 @@ def bars(study: Study, *, metric: str = "p50") -> go.Figure:
     names = short_labels(study.configurations)
     figure = theme.figure(
         [_bar(rows, metric=metric, divisor=divisor)],
-        height=_ROW_PX * len(rows) + 84,
+        height=_ROW_PX * len(rows) + 102,
         bargap=0.32,
     )
     _style_axes(figure, rows, names=names, title=f"{METRICS[metric]}, {unit}")
@@ -153,7 +153,7 @@ def _style_axes(
         showgrid=False,
         range=[-0.6, len(rows) - 0.4],
     )
-    figure.update_layout(margin={"l": 8, "r": _VALUE_MARGIN_PX, "t": 8, "b": 48})
+    figure.update_layout(margin={"l": 8, "r": _VALUE_MARGIN_PX, "t": 26, "b": 48})
 
 
 def _write_value(figure: go.Figure, row: ConfigurationResult, *, at: int, text: str) -> None:

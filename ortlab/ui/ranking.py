@@ -53,7 +53,7 @@ COLUMNS = (
 
 def heading(study: Study) -> None:
     """Title, verdict and what all settings share."""
-    st.title(words.safe(study.title or study.model_name, limit=100), anchor=False)
+    st.title(words.safe_with_code(study.title or study.model_name, limit=100), anchor=False)
     st.markdown(f"#### {words.verdict(study)}")
     when = words.ago(study.finished_at or study.started_at)
     shared = shared_part(study.configurations)

@@ -29,7 +29,7 @@ def show(study: Study) -> None:
 
     with st.container(horizontal=True, horizontal_alignment="distribute",
                       vertical_alignment="center"):  # fmt: skip
-        st.title(words.safe(study.title or study.model_name, limit=100), anchor=False,
+        st.title(words.safe_with_code(study.title or study.model_name, limit=100), anchor=False,
                  width="content")  # fmt: skip
         if st.button("Cancel", icon=":material/cancel:", key="cancel"):
             frame.attempt(lambda: lab().cancel(study.id))
