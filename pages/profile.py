@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from ortlab.ui import breakdown, frame, placement_panel, profile_source
+from ortlab.ui import breakdown, findings_panel, frame, placement_panel, profile_source
 
 VIEWS = {
     "operators": "Operators",
@@ -37,3 +37,9 @@ else:
         "nodes": breakdown.nodes,
         "runs": breakdown.runs,
     }[view](profile)
+
+if source.run:
+    study = frame.lab().study(source.run).record
+    found = [f for f in frame.lab().findings(study.id) if f.configuration_id == source.row]
+    st.subheader("What stands out", anchor=False)
+    findings_panel.show(study, found)

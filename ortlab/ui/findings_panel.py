@@ -29,7 +29,7 @@ _EFFECTS = {
 def show(study: Study, found: Sequence[Finding], *, key: str = "finding") -> None:
     """Cards for every finding, problems first; a sentence when there is none."""
     if not found:
-        st.caption("No known symptom shows in this study.")
+        st.caption("No known symptom shows here.")
         return
     ordered = sorted(found, key=lambda f: _ORDER.index(f.severity) if f.severity in _ORDER else 9)
     for index, finding in enumerate(ordered[:_SHOWN]):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ortlab.domain.finding import Finding
+from ortlab.lab import Lab
 from tests.app.conftest import HOSTILE, Filled, page, texts
 
 PAGES = ("start", "results", "profile", "history", "machine")
@@ -160,3 +162,19 @@ def test_a_foreign_trace_calls_no_node_a_fallback_and_none_well_placed(
 def test_equal_failures_are_told_once_with_the_names_of_all_rows(filled_home: Filled) -> None:
     app = page("results", run=filled_home.partly)
     assert len({w.value for w in app.warning}) == len(app.warning)
+
+
+def test_profile_tells_the_findings_of_its_own_setting_only(filled_home: Filled) -> None:
+    app = page("profile", run=filled_home.done)
+    assert "What stands out" in texts(app)
+    row = app.query_params["cfg"]
+    others = [f for f in lab_findings(filled_home) if f.configuration_id not in (row, None)]
+    own = [f for f in lab_findings(filled_home) if f.configuration_id == row]
+    shown = texts(app)
+    assert all(f.title in shown for f in own)
+    assert all(f.evidence not in shown for f in others)
+
+
+def lab_findings(filled_home: Filled) -> list[Finding]:
+    """The findings of the study that worked."""
+    return Lab.open(filled_home.home).findings(filled_home.done)
