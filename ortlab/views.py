@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any, TextIO
@@ -159,7 +158,7 @@ class ProgressLine:
         self._stream = stream
         self._width = 0
         # A notebook's stream is no terminal, but shows a line that is written again.
-        self._shown = stream.isatty() or "ipykernel" in sys.modules
+        self._shown = stream.isatty() or type(stream).__module__.startswith("ipykernel")
 
     def __call__(self, progress: Progress) -> None:
         """Show where the study stands; the last line stays."""

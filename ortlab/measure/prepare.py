@@ -28,6 +28,9 @@ from ortlab.measure.rounds import (
 )
 from ortlab.sandbox.spawn import Child, run_task
 
+# Trying made inputs runs the model once or a few times; unproven inputs are good enough.
+FEED_RUN_S = 30.0
+
 Tell = Callable[[str], None]
 Failed = Callable[[Configuration, OrtlabError], None]
 T = TypeVar("T")
@@ -124,6 +127,7 @@ class Preparation:
                     "assumed": list(self._spec.assumed_dims),
                     "seed": self._spec.seed,
                     "npz": None if self._npz is None else str(self._npz),
+                    "max_run_s": min(FEED_RUN_S, self._bounds.run_s),
                 },
                 folder=self._folder / f"feeds{len(self._feeds)}",
             )
@@ -179,6 +183,7 @@ class Preparation:
 
         ask("warm_imports", {}, timeout_s=60)
         facts = ask("open", request_of(member), timeout_s=self._bounds.open_s)
+        facts |= ask("first_run", {}, timeout_s=self._bounds.run_s)
         warm_request = {"max_runs": WARM_UP_MAX_RUNS, "max_s": WARM_UP_MAX_S}
         warm = ask("warm_up", warm_request, timeout_s=self._bounds.run_s + WARM_UP_MAX_S)
         memory = ask("memory", {}, timeout_s=30)

@@ -32,6 +32,7 @@ WARM_UP_MAX_S = 3.0
 WARM_UP_MAX_RUNS = 20_000
 # A worker that was steady before needs only a few runs in a fresh session.
 REWARM_S = 0.25
+REWARM_WINDOW_NS = 3_000_000
 # Starting Python and importing ONNX Runtime, alone and from a cold disk.
 START_TIMEOUT_S = 60.0
 
@@ -178,6 +179,7 @@ class Coordinator:
                 timeout_s=self._bounds.open_s,
                 cancel=self._cancel,
             )
+            facts |= child.ask("first_run", timeout_s=self._bounds.run_s, cancel=self._cancel)
             warm_up, longest_s = self._warm_up(member, first=first)
             warm = child.ask(
                 "warm_up", warm_up, timeout_s=self._bounds.run_s + longest_s, cancel=self._cancel
@@ -192,7 +194,8 @@ class Coordinator:
         if runs is not None:
             return {"runs": runs}, WARM_UP_MAX_S + 10 * runs * member.run_us / 1e6
         longest_s = max(WARM_UP_MAX_S if first else REWARM_S, 5 * member.run_us / 1e6)
-        return {"max_runs": WARM_UP_MAX_RUNS, "max_s": longest_s}, longest_s
+        request = {"max_runs": WARM_UP_MAX_RUNS, "max_s": longest_s}
+        return request if first else request | {"window_ns": REWARM_WINDOW_NS}, longest_s
 
     def _rounds(self, members: list[Member], *, number: int, schedule: Schedule) -> None:
         """Shuffled rounds until the session set's measuring time is used."""

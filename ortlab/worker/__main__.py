@@ -30,6 +30,7 @@ TASKS = {
     "warm_imports": "ortlab.worker.timing:warm_imports",
     "open": "ortlab.worker.timing:open_session_task",
     "reopen": "ortlab.worker.timing:reopen_session",
+    "first_run": "ortlab.worker.timing:first_run",
     "warm_up": "ortlab.worker.timing:warm_up",
     "block": "ortlab.worker.timing:block",
     "memory": "ortlab.worker.timing:memory",

@@ -40,10 +40,10 @@ def warm_imports(request: Message, context: Context) -> Message:
 
 
 def open_session_task(request: Message, context: Context) -> Message:
-    """Opens the session, loads the feeds, runs once.
+    """Loads the feeds and opens the session, without running it.
 
     Request: `model`, `configuration`, `feeds` (path), `plugins` (provider → module).
-    Reply: `session_init_us`, `active`, `first_run_us`, `log`.
+    Reply: `session_init_us`, `active`.
     """
     from ortlab.worker import feeds
 
@@ -67,15 +67,19 @@ def _open(context: Context) -> Message:
         request["model"], request["configuration"], plugins=request.get("plugins", {})
     )
     call = caller(session, context.state["feeds"], request["configuration"])
-    context.phase("first run")
-    started = time.perf_counter_ns()
-    call()
-    facts["first_run_us"] = (time.perf_counter_ns() - started) / 1e3
     context.state.update(session=session, call=call, active=facts["active"])
     gc.collect()
     # Collections in the middle of a block would be charged to the model.
     gc.disable()
     return facts
+
+
+def first_run(request: Message, context: Context) -> Message:
+    """The first run of an open session; replies `first_run_us`."""
+    context.phase("first run")
+    started = time.perf_counter_ns()
+    context.state["call"]()
+    return {"first_run_us": (time.perf_counter_ns() - started) / 1e3}
 
 
 def caller(session: Any, feeds: dict[str, Any], configuration: dict[str, Any]) -> Call:
@@ -125,6 +129,7 @@ def warm_up(request: Message, context: Context) -> Message:
     """Runs until steady: the lower quartile of the last windows stopped moving.
 
     Request: `runs` (exactly so many) or `max_runs` and `max_s`; no run starts after `max_s`.
+    `window_ns` is the least length of a window.
     Reply: `runs`, `us`, `steady`, `run_us` (lower quartile of the last window).
     """
     context.phase("warm-up")
@@ -139,7 +144,7 @@ def warm_up(request: Message, context: Context) -> Message:
     while stable < STABLE_WINDOWS:
         if time.perf_counter_ns() >= deadline or len(latencies) >= request["max_runs"]:
             return _warm_up_reply(latencies, started, steady=False)
-        wanted = _window_runs(last)
+        wanted = _window_runs(last, request.get("window_ns", WINDOW_MIN_NS))
         window = _timed_until(call, wanted, deadline_ns=deadline)
         latencies += window
         if len(window) < wanted:
@@ -235,9 +240,9 @@ def _timed_until(call: Call, runs: int, *, deadline_ns: int) -> list[int]:
     return latencies
 
 
-def _window_runs(run_ns: float) -> int:
+def _window_runs(run_ns: float, window_ns: int = WINDOW_MIN_NS) -> int:
     fewest = WINDOW_MIN_RUNS if run_ns < LONG_RUN_NS else LONG_WINDOW_RUNS
-    return max(fewest, min(2000, int(WINDOW_MIN_NS / max(run_ns, 1.0))))
+    return max(fewest, min(2000, int(window_ns / max(run_ns, 1.0))))
 
 
 def _lower_quartile(values: list[int]) -> float:

@@ -184,6 +184,17 @@ def test_a_model_that_never_ends_is_stopped_and_said_so(tmp_path: Path) -> None:
     assert answer.error.kind == "timeout"
 
 
+def test_the_first_run_has_the_time_of_a_run_and_not_of_an_opening(tmp_path: Path) -> None:
+    started = time.monotonic()
+    answer = measured(
+        tmp_path, build.endless(), Configuration(threads=1), run_timeout_s=2.0, open_timeout_s=300.0
+    )
+    assert answer.error is not None
+    assert answer.error.kind == "timeout"
+    assert answer.error.phase == "first run"
+    assert time.monotonic() - started < 60
+
+
 def test_a_worker_that_crashes_in_a_turn_fails_its_row_only(tmp_path: Path) -> None:
     other = Configuration(threads=1, dims={"N": 8}, level="disabled")
 
