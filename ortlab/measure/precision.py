@@ -14,11 +14,14 @@ BLOCK_US = 3_000.0
 DROPPED_RUNS = 3
 # A run this long refills the caches on its own; dropping one already costs more than it cures.
 LONG_RUN_US = 20_000.0
-# Sessions of the same setting differ from themselves; below 50 µs they differ most.
+# Sessions of the same setting differ from themselves: short runs by 2 % and more, where with
+# twelve sessions the A/A ratio of a 0.8 ms model strayed by 0.9 %. Long ones differ by 0.3 %.
 SESSIONS = 12
 SESSIONS_SHORT = 40
-SHORT_RUN_US = 50.0
-# Even, so that the order of creation can be reversed in every second set.
+SHORT_RUN_US = 2_000.0
+# Processes differ too, by about 1 %. Even numbers, so that the order of creation can be reversed
+# in every second set; the largest whose starting and opening leaves most of the time for turns.
+CHEAP_PROCESSES = 10
 PROCESSES = 6
 MIN_PROCESSES = 4
 MAX_PROCESSES = 16
@@ -90,22 +93,26 @@ def schedule(stop: StopRule, *, run_us: list[float], open_s: list[float]) -> Sch
         )
     if not math.isfinite(seconds):
         return _counting(stop.runs or 1, sessions)
-    process_sets = PROCESSES
     round_s = sum(block_plan(us).cost_us(us) for us in run_us) / 1e6
-    # Opening dear sessions six times would take longer than measuring: four, not fewer.
-    if max(sum(open_s), round_s) * PROCESSES > seconds:
-        process_sets = MIN_PROCESSES
-    sessions_each = max(1, math.ceil(sessions / process_sets))
+    process_sets = _process_sets(seconds, round_s=round_s, open_s=sum(open_s))
     per_set = seconds / process_sets
-    if sum(open_s) > per_set:
-        sessions_each = 1
-    sessions_each = max(1, min(sessions_each, int(per_set / max(round_s, 1e-9))))
+    most = min(round(per_set / max(sum(open_s), 1e-9)), int(per_set / max(round_s, 1e-9)))
+    sessions_each = max(1, min(math.ceil(sessions / process_sets), most))
     return Schedule(
         process_sets=process_sets,
         sessions_each=sessions_each,
         set_seconds=per_set,
         runs_each=stop.runs,
     )
+
+
+def _process_sets(seconds: float, *, round_s: float, open_s: float) -> int:
+    """As many processes as the time allows: never fewer than four, however dear opening is."""
+    if max(2 * open_s, round_s) * CHEAP_PROCESSES <= seconds:
+        return CHEAP_PROCESSES
+    if max(open_s, round_s) * PROCESSES <= seconds:
+        return PROCESSES
+    return MIN_PROCESSES
 
 
 def _counting(runs: int, sessions: int) -> Schedule:

@@ -27,7 +27,7 @@ def test_a_schedule_always_has_processes_sessions_and_time(
 def test_short_runs_get_more_sessions() -> None:
     stop = StopRule(seconds=10)
     short = schedule(stop, run_us=[14, 14], open_s=[0.01, 0.01])
-    long = schedule(stop, run_us=[800, 800], open_s=[0.01, 0.01])
+    long = schedule(stop, run_us=[8_000, 8_000], open_s=[0.01, 0.01])
     assert short.process_sets * short.sessions_each >= 40
     assert 12 <= long.process_sets * long.sessions_each < 40
 
