@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import os
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -29,7 +30,7 @@ from tests.browser.conftest import FLAGS
 from tests.conftest import GET_CHROMIUM, find_chromium
 
 ROOT = Path(__file__).resolve().parents[1]
-# The best of these is what it costs; the others tell of neighbours.
+# The middle one counts; the best tells what a machine without neighbours would do.
 REPEATS = 5
 UPLOADS = 20
 UPLOAD_MB = 50
@@ -48,8 +49,9 @@ def rows() -> Iterator[Row]:
         study_id = measured(folder)
         browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
         for name, limit_s, values in waits(folder, browser, study_id):
-            best = min(values)
-            yield Row(name, f"{best:.2f} s", f"<= {limit_s} s", best <= limit_s)
+            middle = statistics.median(values)
+            said = f"{middle:.2f} s (best {min(values):.2f} s)"
+            yield Row(name, said, f"<= {limit_s} s", middle <= limit_s)
         used = uploaded(folder, browser)
         yield Row(f"app process after {UPLOADS} uploads of {UPLOAD_MB} MB", f"{used:.0f} MB",
                   f"< {MAX_MB} MB", used < MAX_MB)  # fmt: skip
