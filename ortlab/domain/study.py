@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
 from msgspec import Struct
 
 from ortlab.domain.accuracy import Accuracy
@@ -259,8 +258,3 @@ def label(
 
 def _varies(field: str, among: tuple[Configuration, ...]) -> bool:
     return any(getattr(c, field) != getattr(among[0], field) for c in among)
-
-
-def structural_copy(study: Study, **changes: object) -> Study:
-    """The study with some fields replaced."""
-    return msgspec.structs.replace(study, **changes)
