@@ -2,7 +2,47 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
+
+NOT_TOLD = -(2**63)
+"""Value of a number column of the stored events where the event does not have it."""
+
+MEMORY_COLUMNS = (
+    "mem_bytes_in_use", "mem_in_use_delta", "mem_bytes_requested_in_use",
+    "mem_requested_in_use_delta", "mem_in_use_peak", "mem_arena_held", "mem_arena_held_delta",
+)  # fmt: skip
+"""Bytes of the arena of the node's provider, after the node; written since ORT 1.28."""
+POOL_COLUMNS = (
+    "pool_run_us", "pool_wait_us", "pool_distribution_us", "block_size", "block_count",
+    "sub_run_count", "sub_run_max", "sub_thread_count", "pool_core",
+)  # fmt: skip
+"""What `thread_scheduling_stats` tells of one node event."""
+CORRELATION_COLUMN = "ort_correlation_id"
+NUMBER_COLUMNS = (*MEMORY_COLUMNS, *POOL_COLUMNS, CORRELATION_COLUMN)
+"""Columns of whole numbers beside `sig`, `ts`, `dur` and `lane` in the stored events."""
+
+
+class Signature(Struct, frozen=True, array_like=True):
+    """What all events of the stored trace with the same `sig` have in common."""
+
+    category: int
+    name: str
+    """Without ORT's `_kernel_time` for node events."""
+    op_type: str | None = None
+    provider: str | None = None
+    node_index: int | None = None
+    parameter_bytes: int | None = None
+    activation_bytes: int | None = None
+    output_bytes: int | None = None
+    input_shapes: str | None = None
+    """Types and shapes in one line: `float[1,3,224,224] int64[2]`."""
+    output_shapes: str | None = None
+    parent: str | None = None
+    """`parent_ort_event_name` of a Kernel event."""
+    device: dict[str, Any] | None = None
+    """Further arguments of a Kernel or Api event, such as stream, grid and block."""
 
 
 class Run(Struct, frozen=True, kw_only=True):
@@ -15,28 +55,58 @@ class Run(Struct, frozen=True, kw_only=True):
     warmup: bool
     node_time_us: int = 0
     """Node time of this run, nested nodes left out."""
+    outlier: bool = False
+    """A steady run that lies far above the others."""
+    session: int = 0
+    """Which session of the file it belongs to, counted from 0."""
 
 
 class OperatorRow(Struct, frozen=True, kw_only=True):
-    """All node events of one operator on one provider. `share` is of all self time, 0–1."""
+    """All node events of one operator on one provider. `share` is of all self time, 0–1.
+
+    `share` is None where none can be claimed: launches without device events.
+    """
 
     op_type: str
     provider: str
     calls: int
     total_us: int
     self_us: int
-    share: float
+    share: float | None
     mean_us: float = 0.0
     node_count: int = 0
+    p50_us: float | None = None
+    """Median duration of one call, bodies inside included."""
+    device_us: int | None = None
+    """Device time attributed to these nodes, all runs."""
+    time_kind: str = "host"
+    """What `self_us` is: host work, a launch, a wait for the device, or device time."""
+
+
+class ShapeRow(Struct, frozen=True, kw_only=True):
+    """All node events of one operator on one provider with the same types and shapes."""
+
+    op_type: str
+    provider: str
+    input_shapes: str
+    output_shapes: str
+    calls: int
+    total_us: int
+    self_us: int
+    share: float | None
+    mean_us: float
+    p50_us: float
+    """Median duration of one call, bodies inside included."""
+    node_count: int
 
 
 class ProviderRow(Struct, frozen=True, kw_only=True):
-    """All node events of one provider; `share` is of all self time, 0–1."""
+    """All node events of one provider; `share` is of all self time, 0–1, None: not claimed."""
 
     provider: str
     node_count: int
     total_us: int
-    share: float
+    share: float | None
     self_us: int = 0
     calls: int = 0
 
@@ -65,6 +135,21 @@ class NodeRow(Struct, frozen=True, kw_only=True):
     pool_run_us: int | None = None
     """Work and waiting of the calling thread in ORT's thread pool; None where not recorded."""
     pool_wait_us: int | None = None
+    run_count: int = 0
+    """Runs that the per-run figures (p50, p25, p75, min, max) are taken over."""
+    min_us: float | None = None
+    p25_us: float | None = None
+    p75_us: float | None = None
+    max_us: float | None = None
+    ci95_us: tuple[float, float] | None = None
+    """95 % interval of `p50_us` from order statistics; None below 6 runs."""
+    self_p50_us: float | None = None
+    """Median over runs of its own time per run, bodies inside left out."""
+    device_us: int | None = None
+    """Device time attributed to it, all runs; None where the file has none."""
+    device_p50_us: float | None = None
+    parameter_bytes: int | None = None
+    activation_bytes: int | None = None
 
 
 class Copies(Struct, frozen=True, kw_only=True):
@@ -113,6 +198,7 @@ class Profile(Struct, frozen=True, kw_only=True):
     operators: tuple[OperatorRow, ...] = ()
     providers: tuple[ProviderRow, ...] = ()
     nodes: tuple[NodeRow, ...] = ()
+    shapes: tuple[ShapeRow, ...] = ()
     copies: Copies = Copies()
     session: SessionTimes = SessionTimes()
     trust: Trust = Trust("F")
