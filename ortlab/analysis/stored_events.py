@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
+import zlib
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from msgspec import Struct
 
-from ortlab.domain.trace import TraceFacts
+from ortlab.analysis import first_layout
+from ortlab.analysis.arrays import Flags, Floats, Ints, combined, dense, whole_column
+from ortlab.domain.trace import NOT_TOLD, Signature, TraceFacts
 from ortlab.errors import TraceError
 
-Ints: TypeAlias = npt.NDArray[np.int64]
-Floats: TypeAlias = npt.NDArray[np.float64]
-Flags: TypeAlias = npt.NDArray[np.bool_]
+__all__ = ["Events", "Flags", "Floats", "Ints", "StoredTrace", "Words", "combined", "dense", "read"]
 
 FACTS_KEY = b"ortlab.trace"
+SIGNATURES_KEY = b"ortlab.signatures"
+LANES_KEY = b"ortlab.lanes"
 SESSION, NODE, KERNEL, API, OTHER_NODE = range(5)
 UNKNOWN = "?"
 """Provider or operator where the file names none (ORT before 1.0, some EPs)."""
 ABSENT = -1
-"""A number that the event does not have."""
-
-_WORDS = ("name", "op_type", "provider", "input_shapes", "output_shapes")
-_NUMBERS = ("node_index", "output_size", "pool_run_us", "pool_wait_us")
+"""A number that a signature does not have."""
 
 
 class Words(Struct, frozen=True):
@@ -41,15 +41,18 @@ class Events(Struct, frozen=True, kw_only=True):
     start: Ints
     duration: Ints
     order: Ints
+    """Rank among all stored events: ORT writes an event when it ends."""
     lane: Ints
     """Thread, as a code: equal lanes are the same thread of the same process."""
+    sig: Ints
+    """Number of its `Signature`: everything that does not change from run to run."""
     name: Words
     op_type: Words
     provider: Words
     input_shapes: Words
     output_shapes: Words
     numbers: dict[str, Ints]
-    """node_index, output_size, pool_run_us, pool_wait_us; `ABSENT` where not told."""
+    """node_index, output_size, parameter_size, activation_size; `ABSENT` where not told."""
 
     @property
     def end(self) -> Ints:
@@ -68,19 +71,103 @@ class Events(Struct, frozen=True, kw_only=True):
             duration=self.duration[keep],
             order=self.order[keep],
             lane=self.lane[keep],
+            sig=self.sig[keep],
             numbers={key: values[keep] for key, values in self.numbers.items()},
             **{word: _where(getattr(self, word), keep) for word in _WORDS},
         )
 
 
-class StoredTrace(Struct, frozen=True, kw_only=True):
-    """Node events, runs and the rest of one trace."""
+_HOT = ("sig", "ts", "dur", "lane")
+_WORDS = ("name", "op_type", "provider", "input_shapes", "output_shapes")
+_NUMBERS = {
+    "node_index": "node_index",
+    "output_size": "output_bytes",
+    "parameter_size": "parameter_bytes",
+    "activation_size": "activation_bytes",
+}
 
-    facts: TraceFacts
-    nodes: Events
-    session: Events
-    device_count: int
-    device_us: int
+
+class StoredTrace:
+    """Node events, runs and the rest of one trace; number columns are read when asked for."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        facts: TraceFacts,
+        signatures: tuple[Signature, ...],
+        lanes: list[list[Any]],
+        columns: dict[str, Ints],
+    ) -> None:
+        self.path = path
+        self.facts = facts
+        self.signatures = signatures
+        self.lanes = lanes
+        """Process and thread of each lane, as the file names them."""
+        self._columns = columns
+        self._table = _Table(signatures)
+        self._category = self._table.category[columns["sig"]]
+
+    @cached_property
+    def nodes(self) -> Events:
+        """Node events: what ORT calls `_kernel_time`."""
+        return self._events(self._category == NODE)
+
+    @cached_property
+    def session(self) -> Events:
+        """Events of category Session: loading, initialization, runs, executors."""
+        return self._events(self._category == SESSION)
+
+    @cached_property
+    def device(self) -> Events:
+        """Events that a device reports: categories Kernel and Api."""
+        return self._events((self._category == KERNEL) | (self._category == API))
+
+    @property
+    def device_count(self) -> int:
+        """How many device events there are."""
+        return len(self.device)
+
+    @property
+    def device_us(self) -> int:
+        """Time of all device events together, as the file has it."""
+        return int(self.device.duration.sum())
+
+    def column(self, name: str, of: Events | None = None) -> Ints:
+        """One of `NUMBER_COLUMNS` for each node event, or for each event of `of`.
+
+        `NOT_TOLD` where the event does not have it.
+        """
+        events = self.nodes if of is None else of
+        if name not in self._columns:
+            self._columns[name] = _number_column(self.path, name, len(self._category))
+        return self._columns[name][events.order]
+
+    def _events(self, wanted: Flags) -> Events:
+        rows = np.flatnonzero(wanted)
+        sig = self._columns["sig"][rows]
+        table = self._table
+        return Events(
+            start=self._columns["ts"][rows],
+            duration=self._columns["dur"][rows],
+            order=rows,
+            lane=self._columns["lane"][rows],
+            sig=sig,
+            numbers={key: values[sig] for key, values in table.numbers.items()},
+            **{key: Words(words.codes[sig], words.texts) for key, words in table.words.items()},
+        )
+
+
+class _Table:
+    """The signatures as columns, so that one look-up serves all events."""
+
+    def __init__(self, signatures: tuple[Signature, ...]) -> None:
+        self.category = np.array([s.category for s in signatures] or [NODE], np.int64)
+        self.words = {word: _words([getattr(s, word) for s in signatures]) for word in _WORDS}
+        self.numbers = {
+            key: np.array([_or_absent(getattr(s, field)) for s in signatures] or [ABSENT], np.int64)
+            for key, field in _NUMBERS.items()
+        }
 
 
 def read(path: Path) -> StoredTrace:
@@ -94,66 +181,49 @@ def read(path: Path) -> StoredTrace:
     import pyarrow.parquet as pq
 
     try:
-        with pq.ParquetFile(path, read_dictionary=list(_WORDS)) as file:
-            facts = msgspec.json.decode(file.metadata.metadata[FACTS_KEY], type=TraceFacts)
-            category, events = _ints(_column(file, "cat")), _events(file)
-    except (OSError, KeyError, TypeError, pa.ArrowInvalid, msgspec.MsgspecError) as error:
-        raise TraceError(
-            f"The stored events of this trace cannot be read: {error}", hint="Open the trace again."
-        ) from None
-    device = (category == KERNEL) | (category == API)
-    return StoredTrace(
-        facts=facts,
-        nodes=events.where(category == NODE),
-        session=events.where(category == SESSION),
-        device_count=int(device.sum()),
-        device_us=int(events.duration[device].sum()),
+        with pq.ParquetFile(path) as file:
+            notes = file.metadata.metadata
+            facts = msgspec.json.decode(notes[FACTS_KEY], type=TraceFacts)
+            if SIGNATURES_KEY in notes:
+                packed = zlib.decompress(notes[SIGNATURES_KEY])
+                signatures = msgspec.msgpack.decode(packed, type=tuple[Signature, ...])
+                lanes = msgspec.json.decode(notes[LANES_KEY])
+                columns = {name: whole_column(file, name) for name in _HOT}
+            else:
+                signatures, lanes, columns = first_layout.columns(file)
+    except (OSError, KeyError, TypeError, zlib.error, pa.ArrowInvalid, msgspec.MsgspecError) as e:
+        raise _unreadable(e) from None
+    return StoredTrace(path, facts=facts, signatures=signatures, lanes=lanes, columns=columns)
+
+
+def _number_column(path: Path, name: str, count: int) -> Ints:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            # Stored before this column was.
+            if name not in file.schema_arrow.names:
+                return np.full(count, NOT_TOLD, np.int64)
+            return whole_column(file, name)
+    except (OSError, KeyError, pa.ArrowInvalid) as error:
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: Exception) -> TraceError:
+    return TraceError(
+        f"The stored events of this trace cannot be read: {error}", hint="Open the trace again."
     )
 
 
-def combined(first: Ints, second: Ints) -> Ints:
-    """Codes from 0 for pairs of codes: equal exactly where both are equal."""
-    width = int(second.max(initial=0)) + 1
-    return dense(first * width + second)
+def _words(texts: list[str | None]) -> Words:
+    known: dict[str, int] = {}
+    codes = [known.setdefault(UNKNOWN if t is None else t, len(known)) for t in texts]
+    return Words(np.array(codes or [0], np.int64), tuple(known) or (UNKNOWN,))
 
 
-def dense(codes: Ints) -> Ints:
-    """The same codes, numbered from 0 without gaps, in their order."""
-    numbered: Ints = np.unique(codes, return_inverse=True)[1].reshape(-1).astype(np.int64)
-    return numbered
-
-
-def _column(file: Any, name: str) -> Any:
-    """One column; one at a time, because Arrow's form of all takes as much again."""
-    return file.read(columns=[name])[name]
-
-
-def _events(file: Any) -> Events:
-    process, thread = (dense(_ints(_column(file, name))) for name in ("pid", "tid"))
-    return Events(
-        start=_ints(_column(file, "ts")),
-        duration=_ints(_column(file, "dur")),
-        order=_ints(_column(file, "order")),
-        # The same codes in all categories: runs and nodes of a thread have one lane.
-        lane=combined(process, thread),
-        numbers={name: _ints(_column(file, name)) for name in _NUMBERS},
-        **{name: _words(_column(file, name)) for name in _WORDS},
-    )
-
-
-def _ints(column: Any) -> Ints:
-    filled = column.fill_null(ABSENT) if column.null_count else column
-    return np.asarray(filled.to_numpy(), dtype=np.int64)
-
-
-def _words(column: Any) -> Words:
-    array = column.unify_dictionaries().combine_chunks()
-    array = array.chunk(0) if hasattr(array, "chunk") and array.num_chunks else array
-    if not len(array):
-        return Words(np.empty(0, np.int64), ())
-    texts = [text if text is not None else UNKNOWN for text in array.dictionary.to_pylist()]
-    codes = np.asarray(array.indices.fill_null(len(texts)).to_numpy(), dtype=np.int64)
-    return Words(codes, (*texts, UNKNOWN))
+def _or_absent(value: int | None) -> int:
+    return ABSENT if value is None else value
 
 
 def _where(words: Words, keep: Flags) -> Words:
