@@ -105,8 +105,8 @@ def operators(profile: Profile | None, *op_types: str) -> list[OperatorRow]:
 
 
 def share(rows: list[OperatorRow]) -> float:
-    """Their part of all node time, 0–1."""
-    return sum(row.share for row in rows)
+    """Their part of all node time, 0–1; nothing where no share can be claimed."""
+    return sum(row.share or 0.0 for row in rows)
 
 
 def calls_per_run(profile: Profile, rows: list[OperatorRow]) -> int:

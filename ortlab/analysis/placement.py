@@ -188,7 +188,9 @@ def _node_shares(session: _Session, members: Counter[str]) -> dict[str, float]:
 def _time_shares(profile: Profile | None) -> dict[str, float] | None:
     if profile is None or not profile.providers:
         return None
-    return {row.provider: row.share for row in profile.providers}
+    shares = {row.provider: row.share for row in profile.providers if row.share is not None}
+    # Launch times say nothing of who worked how long: then there is no share to show.
+    return shares if len(shares) == len(profile.providers) else None
 
 
 def _partitions(session: _Session, members: Counter[str]) -> tuple[Partition, ...]:

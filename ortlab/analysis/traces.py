@@ -7,17 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
-from ortlab.analysis import stored_events
-from ortlab.analysis.nesting import nesting
-from ortlab.analysis.operators import copies, grouped, node_rows, operator_rows, provider_rows
-from ortlab.analysis.runs import OUTSIDE, run_rows, runs
+from ortlab.analysis.derived import Derived, derive
+from ortlab.analysis.node_rows import node_rows
+from ortlab.analysis.operators import (
+    Counted,
+    copies,
+    counted,
+    operator_rows,
+    provider_rows,
+    shape_rows,
+)
+from ortlab.analysis.runs import OUTSIDE, run_rows
 from ortlab.analysis.stored_events import Events, StoredTrace
-from ortlab.analysis.timeline import timeline
 from ortlab.analysis.trust import Evidence, async_providers, trust
-from ortlab.domain.trace import Profile, Run, SessionTimes
-
-__all__ = ["profile", "timeline"]
+from ortlab.domain.trace import NOT_TOLD, Profile, Run, SessionTimes
 
 # Session, Node, Kernel and Api; the worker lists what else it met after them.
 KNOWN_CATEGORIES = 4
@@ -28,60 +33,71 @@ _INITIALIZATION = "session_initialization"
 def profile(
     parquet_path: Path, *, source: str, steady: bool = False, twin_p50_us: float | None = None
 ) -> Profile:
-    """Where the time of a profiled session went.
-
-    Args:
-        parquet_path: events as the worker's task `trace` stored them.
-        source: name of the file or configuration, for people.
-        steady: leave warm-up runs out, and events that belong to no run.
-        twin_p50_us: p50 of the same configuration without the profiler.
+    """Where the time of a profiled session went; see `profile_of`.
 
     Raises:
         TraceError: the stored events cannot be read.
     """
-    stored = stored_events.read(parquet_path)
-    nested = nesting(stored.nodes)
-    table = runs(stored.nodes, stored.session)
-    rows = run_rows(stored.nodes, table, nested)
-    keep = table.steady() if steady else np.ones(len(stored.nodes), bool)
-    group = grouped(stored.nodes, nested, run_of=table.run_of, keep=keep)
-    nodes, providers = node_rows(group), provider_rows(group)
-    overhead = _overhead(rows, twin_p50_us)
+    found, evidence = profile_of(derive(parquet_path), source=source, steady=steady)
+    return with_twin(found, evidence, twin_p50_us=twin_p50_us)
+
+
+def profile_of(derived: Derived, *, source: str, steady: bool) -> tuple[Profile, Evidence]:
+    """Where the time went, and what its trust is judged by.
+
+    Args:
+        derived: the node events, worked out once.
+        source: name of the file or configuration, for people.
+        steady: leave warm-up runs out, and events that belong to no run.
+    """
+    stored, table = derived.stored, derived.table
+    rows = run_rows(derived.events, table, derived.nested)
+    keep = table.steady() if steady else derived.everything
+    kept = counted(derived, keep)
+    nodes, providers = node_rows(kept), provider_rows(kept)
     evidence = Evidence(
         facts=stored.facts,
         runs=rows,
         providers=providers,
-        node_event_count=len(stored.nodes),
+        node_event_count=len(derived.node),
         outside_count=int((table.run_of == OUTSIDE).sum()),
         overlapping=table.overlap,
         ambiguous_count=table.ambiguous_count,
-        thread_count=len(np.unique(stored.nodes.lane)),
+        thread_count=len(np.unique(derived.events.lane)),
         device_event_count=stored.device_count,
         steady_only=steady,
-        overhead_ratio=overhead,
+        overhead_ratio=None,
     )
-    return Profile(
+    found = Profile(
         source=source,
         runs=rows,
-        node_event_count=len(group.events),
-        node_time_us=int(group.events.duration.sum()),
-        toplevel_us=int(group.events.duration[nested.top[keep]].sum()),
-        operators=operator_rows(group),
+        node_event_count=len(kept.events),
+        node_time_us=int(kept.events.duration.sum()),
+        toplevel_us=int(kept.events.duration[derived.nested.top[keep]].sum()),
+        operators=operator_rows(kept),
         providers=providers,
         nodes=nodes,
+        node_count=len(np.unique(kept.node)),
+        shapes=shape_rows(kept),
         copies=copies(nodes),
         session=_session_times(stored.session),
         trust=trust(evidence),
         steady_only=steady,
         counted_runs=sum(not (steady and run.warmup) for run in rows),
-        twin_p50_us=twin_p50_us,
-        overhead_ratio=overhead,
         async_providers=async_providers(providers),
         thread_count=evidence.thread_count,
-        pool_run_us=_pool_time(group.events, "pool_run_us"),
-        pool_wait_us=_pool_time(group.events, "pool_wait_us"),
+        pool_run_us=_pool_time(kept, "pool_run_us"),
+        pool_wait_us=_pool_time(kept, "pool_wait_us"),
         **_file_fields(stored),
     )
+    return found, evidence
+
+
+def with_twin(found: Profile, evidence: Evidence, *, twin_p50_us: float | None) -> Profile:
+    """The profile beside the p50 that the same configuration has without the profiler."""
+    ratio = _overhead(found.runs, twin_p50_us)
+    evidence = replace(evidence, overhead_ratio=ratio)
+    return replace(found, twin_p50_us=twin_p50_us, overhead_ratio=ratio, trust=trust(evidence))
 
 
 def _file_fields(stored: StoredTrace) -> dict[str, Any]:
@@ -121,7 +137,7 @@ def _time_of(session: Events, wanted: Callable[[str], bool]) -> int | None:
     return int(session.duration[chosen].sum()) if chosen.any() else None
 
 
-def _pool_time(events: Events, key: str) -> int | None:
-    values = events.numbers[key]
-    told = values >= 0
+def _pool_time(of: Counted, key: str) -> int | None:
+    values = of.derived.stored.column(key, of.events)
+    told = values != NOT_TOLD
     return int(values[told].sum()) if told.any() else None

@@ -198,6 +198,8 @@ class Profile(Struct, frozen=True, kw_only=True):
     operators: tuple[OperatorRow, ...] = ()
     providers: tuple[ProviderRow, ...] = ()
     nodes: tuple[NodeRow, ...] = ()
+    node_count: int = 0
+    """Nodes that were counted; `nodes` has at most 50,000 of them, the costliest."""
     shapes: tuple[ShapeRow, ...] = ()
     copies: Copies = Copies()
     session: SessionTimes = SessionTimes()

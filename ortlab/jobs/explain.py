@@ -52,14 +52,14 @@ def timeline(
     store: Store, source_id: str, configuration_id: str | None, *, run: int
 ) -> list[TraceEvent]:
     """The node events of one run: of a study's row, or of an opened trace."""
-    from ortlab.analysis import traces
+    from ortlab.analysis import timeline as timelines
 
     if configuration_id is None:
         _, events = store.traces.events(source_id)
     else:
         study = store.studies.get(source_id)
         events = _events(store, study, row_of(study, configuration_id))
-    return traces.timeline(events, run=run)
+    return timelines.timeline(events, run=run)
 
 
 def placement_of(store: Store, study_id: str, configuration_id: str) -> Placement:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ortlab.analysis import timeline as timelines
-from ortlab.analysis import traces
+from ortlab.analysis import timeline, traces
 from ortlab.analysis.runs import warmup
 from ortlab.domain.trace import Profile
 from ortlab.errors import RequestError, TraceError
@@ -267,7 +267,7 @@ def test_nodes_that_exceed_their_run_on_one_thread_are_doubted() -> None:
 
 def test_timeline_holds_one_run_with_threads_and_depths() -> None:
     _, path = decoded(recorded("cpu_control_flow"))
-    events = traces.timeline(path, run=1)
+    events = timeline.timeline(path, run=1)
     found = traces.profile(path, source="a test")
     assert len(events) == found.runs[1].node_count
     assert sum(event.self_us for event in events) == found.runs[1].node_time_us
@@ -279,7 +279,7 @@ def test_timeline_holds_one_run_with_threads_and_depths() -> None:
 def test_timeline_drops_the_shortest_and_says_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timelines, "MAX_EVENTS", 3)
     _, path = decoded(text([node(f"n{i}", i * 100, i) for i in range(10)]))
-    events = traces.timeline(path, run=0)
+    events = timeline.timeline(path, run=0)
     assert [event.duration_us for event in events] == [7, 8, 9]
     assert events.dropped_count == 7
 
@@ -287,7 +287,7 @@ def test_timeline_drops_the_shortest_and_says_how_many(monkeypatch: pytest.Monke
 def test_a_run_that_does_not_exist_is_refused() -> None:
     _, path = decoded(recorded("cpu_control_flow"))
     with pytest.raises(RequestError, match="no run 2"):
-        traces.timeline(path, run=2)
+        timeline.timeline(path, run=2)
 
 
 def test_a_foreign_parquet_file_is_refused(tmp_path: Path) -> None:
