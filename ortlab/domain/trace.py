@@ -6,6 +6,13 @@ from typing import Any
 
 from msgspec import Struct
 
+EVENTS_NAME = "events.parquet"
+SUMMARY_NAME = "summary.json"
+TIMELINE_NAME = "timeline.bin"
+"""Files that the reader process makes of a trace."""
+SUMMARY_VERSION = 1
+"""Raised when a summary would say something else: stored ones are then worked out anew."""
+
 NOT_TOLD = -(2**63)
 """Value of a number column of the stored events where the event does not have it."""
 

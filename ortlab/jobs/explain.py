@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -14,6 +15,10 @@ from ortlab.domain.trace import Profile, TraceEvent
 from ortlab.errors import MeasurementError, OrtlabError, RequestError
 from ortlab.jobs import environment
 from ortlab.store.home import Store
+from ortlab.store.traces import DigestFiles
+
+if TYPE_CHECKING:
+    from ortlab.analysis.digest import TraceSummary
 
 
 def row_of(study: Study, configuration_id: str) -> ConfigurationResult:
@@ -37,15 +42,28 @@ def profile_of(
     """The profile of one row, beside the p50 it has without the profiler."""
     study = store.studies.get(study_id)
     row = row_of(study, configuration_id)
-    events = _events(store, study, row)
+    found = summary(_files(store, study, row))
     twin_p50_us = row.latency.p50_us if row.latency else None
-    return _profile(events, source=row.label, steady=steady, twin_p50_us=twin_p50_us)
+    return found.profile(source=row.label, steady=steady, twin_p50_us=twin_p50_us)
 
 
 def profile_of_trace(store: Store, trace_id: str, *, steady: bool = False) -> Profile:
     """The profile of a trace that a person opened."""
-    name, events = store.traces.events(trace_id)
-    return _profile(events, source=name, steady=steady, twin_p50_us=None)
+    found = summary(store.traces.files(trace_id))
+    return found.profile(source=store.traces.name(trace_id), steady=steady)
+
+
+def digest_of(store: Store, source_id: str, configuration_id: str | None) -> DigestFiles:
+    """The files of one profile: of a study's row, or of an opened trace."""
+    if configuration_id is None:
+        return store.traces.files(source_id)
+    study = store.studies.get(source_id)
+    return _files(store, study, row_of(study, configuration_id))
+
+
+def summary(files: DigestFiles) -> TraceSummary:
+    """What the trace in these files means."""
+    return _cached_summary(str(files.summary))
 
 
 def timeline(
@@ -54,12 +72,7 @@ def timeline(
     """The node events of one run: of a study's row, or of an opened trace."""
     from ortlab.analysis import timeline as timelines
 
-    if configuration_id is None:
-        _, events = store.traces.events(source_id)
-    else:
-        study = store.studies.get(source_id)
-        events = _events(store, study, row_of(study, configuration_id))
-    return timelines.timeline(events, run=run)
+    return timelines.timeline(digest_of(store, source_id, configuration_id).events, run=run)
 
 
 def placement_of(store: Store, study_id: str, configuration_id: str) -> Placement:
@@ -121,10 +134,10 @@ def fix_spec(store: Store, study_id: str, *, diagnosis: str, configuration_id: s
     )
 
 
-def _events(store: Store, study: Study, row: ConfigurationResult) -> Path:
+def _files(store: Store, study: Study, row: ConfigurationResult) -> DigestFiles:
     if row.trace_artifact is None:
         raise _no_profile(study, row)
-    return store.traces.events_of(row.trace_artifact, owner=f"study:{study.id}")
+    return store.traces.files_of(row.trace_artifact, owner=f"study:{study.id}")
 
 
 def _no_profile(study: Study, row: ConfigurationResult) -> OrtlabError:
@@ -155,16 +168,12 @@ def _profile_or_none(store: Store, study: Study, row: ConfigurationResult) -> Pr
         return None
 
 
-def _profile(events: Path, *, source: str, steady: bool, twin_p50_us: float | None) -> Profile:
-    return _cached_profile(str(events), source, steady, twin_p50_us)
-
-
 # Artifacts never change, so neither does what they mean.
 @lru_cache(maxsize=32)
-def _cached_profile(events: str, source: str, steady: bool, twin_p50_us: float | None) -> Profile:
-    from ortlab.analysis import traces
+def _cached_summary(path: str) -> TraceSummary:
+    from ortlab.analysis import digest
 
-    return traces.profile(Path(events), source=source, steady=steady, twin_p50_us=twin_p50_us)
+    return digest.summary(Path(path))
 
 
 def _placement(row: ConfigurationResult, profile: Profile | None) -> Placement:

@@ -177,12 +177,12 @@ def _keep_bug(store: Store, study_id: str) -> None:
 
 
 def _decode_traces(store: Store, study: Study) -> None:
-    """Decode now what a page will ask for, while nothing is being measured."""
+    """Read now what a page will ask for, while nothing is being measured."""
     for result in study.configurations:
         if result.trace_artifact is None:
             continue
         try:
-            store.traces.events_of(result.trace_artifact, owner=f"study:{study.id}")
+            store.traces.files_of(result.trace_artifact, owner=f"study:{study.id}")
         except OrtlabError as error:
             # The page that asks for this profile tries again and shows the reason.
             log.warning("study %s, trace of %s: %s", study.id, result.label, error.message)

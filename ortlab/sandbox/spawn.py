@@ -35,6 +35,8 @@ LOG_LIMIT_BYTES = 256 << 20
 # A worker that is importing when it is told to go needs no longer than this to notice.
 _CLOSE_TOGETHER_S = 0.5
 LOG_NAME = "worker.log"
+WORKER_PROGRAM = "ortlab.worker"
+READER_PROGRAM = "ortlab.reader"
 # Windows has neither; there a child is ended by `TerminateProcess`, and never paused.
 _SIGKILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 _SIGCONT = getattr(signal, "SIGCONT", None)
@@ -45,7 +47,14 @@ Message = dict[str, Any]
 class Child:
     """One worker process. Ask it, pause it, close it; every bad end is a `ChildFailedError`."""
 
-    def __init__(self, folder: Path, *, limits: Limits, python: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        limits: Limits,
+        python: str | None = None,
+        program: str = WORKER_PROGRAM,
+    ) -> None:
         self.folder = folder
         self.limits = limits
         self.phase = "start"
@@ -56,15 +65,16 @@ class Child:
         self.log_path = folder / LOG_NAME
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._start(python or sys.executable)
+            self._start(python or sys.executable, program)
         except OSError as error:
             raise _not_started(error) from error
 
-    def _start(self, python: str) -> None:
+    def _start(self, python: str, program: str) -> None:
         request_read, self._request = os.pipe()
         reply_read, reply_write = os.pipe()
         try:
-            self.process = self._popen(python, request_read, reply_write)
+            # -P: the private folder must not become an import path.
+            self.process = self._popen([python, "-P", "-m", program], request_read, reply_write)
         except BaseException:
             os.close(self._request)
             os.close(reply_read)
@@ -74,7 +84,9 @@ class Child:
             os.close(reply_write)
         self._replies = pipes.replies(reply_read)
 
-    def _popen(self, python: str, request_read: int, reply_write: int) -> subprocess.Popen[bytes]:
+    def _popen(
+        self, command: list[str], request_read: int, reply_write: int
+    ) -> subprocess.Popen[bytes]:
         numbers, how = pipes.inherited(request_read, reply_write)
         arguments = json.dumps(
             {
@@ -87,8 +99,7 @@ class Child:
         )
         with self.log_path.open("ab") as log:
             return subprocess.Popen(
-                # -P: the private folder must not become an import path.
-                [python, "-P", "-m", "ortlab.worker", arguments],
+                [*command, arguments],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -365,6 +376,7 @@ def run_task(
     timeout_s: float,
     limits: Limits | None = None,
     python: str | None = None,
+    program: str = WORKER_PROGRAM,
     cancel: threading.Event | None = None,
     on_progress: Callable[[Message], None] | None = None,
 ) -> Message:
@@ -373,7 +385,7 @@ def run_task(
     Raises:
         OrtlabError: as `Child.ask`, on the branch whose exit code suits a command.
     """
-    with Child(folder, limits=limits or default_limits(), python=python) as child:
+    with Child(folder, limits=limits or default_limits(), python=python, program=program) as child:
         try:
             return child.ask(
                 task, request, timeout_s=timeout_s, cancel=cancel, on_progress=on_progress

@@ -26,6 +26,7 @@ class Artifacts:
     """`put` a file, get its digest; ask with the digest, get the same bytes or an error."""
 
     def __init__(self, folder: Path) -> None:
+        self._checked: dict[str, tuple[int, int, int]] = {}
         self.folder = folder / "sha256"
 
     def put(self, source: Path) -> str:
@@ -64,14 +65,22 @@ class Artifacts:
     def path(self, digest: str) -> Path:
         """Where the artifact is, its content checked against its name.
 
+        Checked once per process as long as the file keeps its size and time: a view of a long
+        trace must not hash a hundred megabytes for every click.
+
         Raises:
             StoreError: there is none (kind `artifact_missing`), or it changed on disk
                 (kind `artifact_damaged`).
         """
         found = self._path(digest)
         with as_store_errors(found), _found(found).open("rb") as stream:
+            status = os.fstat(stream.fileno())
+            state = (status.st_ino, status.st_size, status.st_mtime_ns)
+            if self._checked.get(digest) == state:
+                return found
             actual = hashlib.file_digest(stream, "sha256").hexdigest()
         _check(actual, digest, found)
+        self._checked[digest] = state
         return found
 
     def read(self, digest: str) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects.sqlite import insert
 
-from ortlab.store.schema import decoded, reference
+from ortlab.store.schema import decoded, digest, reference
 
 
 def add(connection: Connection, owner: str, digests: Iterable[str | None]) -> None:
@@ -25,6 +25,7 @@ def drop(connection: Connection, owner: str) -> list[str]:
     needed = set(connection.execute(select(reference.c.digest)).scalars())
     orphans = [d for d in digests if d not in needed]
     connection.execute(decoded.delete().where(decoded.c.trace_digest.in_(orphans)))
+    connection.execute(digest.delete().where(digest.c.events_digest.in_(orphans)))
     return orphans
 
 

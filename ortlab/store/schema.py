@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Float, ForeignKey, Index, Integer, MetaData, Table, Text
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest migration. Revisions are numbers, so that a newer file is told from an older one."""
 
 metadata = MetaData()
@@ -88,6 +88,16 @@ decoded = Table(
 )
 """Traces of studies as Parquet. A change of that format empties this table in its migration:
 what is missing is decoded again from the trace."""
+
+digest = Table(
+    "digest",
+    metadata,
+    Column("events_digest", Text, primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("summary_digest", Text, nullable=False),
+    Column("timeline_digest", Text, nullable=False),
+)
+"""What stored events mean. Rows of another version are worked out anew from the events."""
 
 report = Table(
     "report",

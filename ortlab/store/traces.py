@@ -1,4 +1,4 @@
-"""Traces decoded once, in a worker, and kept as Parquet."""
+"""Traces read once, in a child process, and kept as events with what they mean beside them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,28 @@ import base64
 import hashlib
 from pathlib import Path
 
-from sqlalchemy import select
+from msgspec import Struct
+from sqlalchemy import Row, select
 from sqlalchemy.dialects.sqlite import insert
 
+from ortlab.domain.trace import EVENTS_NAME, SUMMARY_NAME, SUMMARY_VERSION, TIMELINE_NAME
 from ortlab.errors import RequestError, TraceError
-from ortlab.sandbox.spawn import run_task
+from ortlab.sandbox.limits import default_limits
+from ortlab.sandbox.outcome import ChildFailedError, as_error
+from ortlab.sandbox.spawn import READER_PROGRAM, Child, run_task
 from ortlab.settings import Settings
 from ortlab.store import references, schema
 from ortlab.store.artifacts import Artifacts
 from ortlab.store.database import Database, now
 from ortlab.store.folders import private_folder
 
-EVENTS_NAME = "events.parquet"
+
+class DigestFiles(Struct, frozen=True):
+    """A trace as it is kept: its events, their meaning, and its timeline."""
+
+    events: Path
+    summary: Path
+    timeline: Path
 
 
 class Traces:
@@ -29,23 +39,52 @@ class Traces:
         self._settings = settings
 
     def open(self, path: Path) -> str:
-        """The id of a foreign trace, kept decoded; the same content has the same id.
+        """The id of a foreign trace, read and kept; the same content has the same id.
 
         Raises:
             TraceError: it is not there, too large, or holds nothing of ONNX Runtime.
         """
-        size, content = _size_and_hash(path, limit=self._settings.trace_limit_bytes)
-        trace_id = base64.b32encode(content).decode().lower()[:10]
-        if not self._known(trace_id):
-            self._keep(trace_id, path, size)
+        size = _size(path, limit=self._settings.trace_limit_bytes)
+        with private_folder(self._settings.home, purpose="trace") as folder:
+            # The reader starts while the file is hashed: both take their time.
+            with Child(folder, limits=default_limits(), program=READER_PROGRAM) as child:
+                request = {"path": str(path.absolute()), "into": str(folder)}
+                child.send("read", request)
+                trace_id = _id(path)
+                if self._known(trace_id):
+                    child.kill()
+                    return trace_id
+                self._received(child)
+            self._keep(trace_id, name=path.name, size=size, folder=folder)
         return trace_id
 
-    def events(self, trace_id: str) -> tuple[str, Path]:
-        """The name of an opened trace, and its decoded events.
+    def name(self, trace_id: str) -> str:
+        """The name of the file that a trace was opened from."""
+        return str(self._row(trace_id).name)
+
+    def files(self, trace_id: str) -> DigestFiles:
+        """What is kept of an opened trace.
 
         Raises:
             RequestError: no trace with this id was opened.
         """
+        return self._files(self._row(trace_id).events_digest, owner=f"trace:{trace_id}")
+
+    def files_of(self, trace_digest: str, *, owner: str) -> DigestFiles:
+        """What is kept of a trace that a study recorded; read now if it was not before."""
+        events = self._decoded(trace_digest)
+        if events is None:
+            with private_folder(self._settings.home, purpose="trace") as folder:
+                path = self._artifacts.path(trace_digest)
+                request = {"path": str(path.absolute()), "into": str(folder)}
+                self._run("read", request, folder)
+                events = self._take(folder, owner=owner)
+            with self._database.writing() as connection:
+                values = {"trace_digest": trace_digest, "events_digest": events}
+                connection.execute(insert(schema.decoded).values(values).on_conflict_do_nothing())
+        return self._files(events, owner=owner)
+
+    def _row(self, trace_id: str) -> Row[tuple[str, ...]]:
         table = schema.trace
         with self._database.reading() as connection:
             found = connection.execute(select(table).where(table.c.id == trace_id)).first()
@@ -53,35 +92,23 @@ class Traces:
             raise RequestError(
                 f"There is no trace '{trace_id}' in the store.", hint="Open its file again."
             )
-        return found.name, self._artifacts.path(found.events_digest)
-
-    def events_of(self, trace_digest: str, *, owner: str) -> Path:
-        """The decoded events of a trace that a study recorded; decoded now if not before."""
-        digest = self._decoded(trace_digest)
-        if digest is None:
-            digest = self._decode(self._artifacts.path(trace_digest))
-            with self._database.writing() as connection:
-                values = {"trace_digest": trace_digest, "events_digest": digest}
-                connection.execute(insert(schema.decoded).values(values).on_conflict_do_nothing())
-                references.add(connection, owner, [digest])
-        return self._artifacts.path(digest)
+        return found
 
     def _known(self, trace_id: str) -> bool:
         query = select(schema.trace.c.id).where(schema.trace.c.id == trace_id)
         with self._database.reading() as connection:
             return connection.execute(query).first() is not None
 
-    def _keep(self, trace_id: str, path: Path, size: int) -> None:
+    def _keep(self, trace_id: str, *, name: str, size: int, folder: Path) -> None:
         values = {
             "id": trace_id,
-            "name": path.name,
-            "events_digest": self._decode(path),
+            "name": name,
+            "events_digest": self._take(folder, owner=f"trace:{trace_id}"),
             "source_bytes": size,
             "added_at": now(),
         }
         with self._database.writing() as connection:
             connection.execute(insert(schema.trace).values(values).on_conflict_do_nothing())
-            references.add(connection, f"trace:{trace_id}", [str(values["events_digest"])])
 
     def _decoded(self, trace_digest: str) -> str | None:
         table = schema.decoded
@@ -89,15 +116,66 @@ class Traces:
         with self._database.reading() as connection:
             return connection.execute(query).scalar()
 
-    def _decode(self, path: Path) -> str:
-        with private_folder(self._settings.home, purpose="trace") as folder:
-            out = folder / EVENTS_NAME
-            request = {"path": str(path.absolute()), "out": str(out)}
-            run_task("trace", request, folder=folder, timeout_s=self._settings.trace_timeout_s)
-            return self._artifacts.take(out)
+    def _files(self, events: str, *, owner: str) -> DigestFiles:
+        """The files beside these events, worked out anew when another version made them."""
+        found = self._digest(events)
+        if found is None:
+            with private_folder(self._settings.home, purpose="trace") as folder:
+                request = {"events": str(self._artifacts.path(events)), "into": str(folder)}
+                self._run("digest", request, folder)
+                self._take_meaning(folder, events=events, owner=owner)
+            found = self._digest(events)
+        if found is None:
+            raise TraceError("The summary of this trace was not kept.", hint="Open it again.")
+        paths = (found.events_digest, found.summary_digest, found.timeline_digest)
+        return DigestFiles(*(self._artifacts.path(digest) for digest in paths))
+
+    def _digest(self, events: str) -> Row[tuple[str, ...]] | None:
+        table = schema.digest
+        query = select(table).where(
+            table.c.events_digest == events, table.c.version == SUMMARY_VERSION
+        )
+        with self._database.reading() as connection:
+            return connection.execute(query).first()
+
+    def _take(self, folder: Path, *, owner: str) -> str:
+        """The digest of the events that the reader left in its folder; all of it is kept."""
+        events = self._artifacts.take(folder / EVENTS_NAME)
+        self._take_meaning(folder, events=events, owner=owner)
+        return events
+
+    def _take_meaning(self, folder: Path, *, events: str, owner: str) -> None:
+        values = {
+            "events_digest": events,
+            "version": SUMMARY_VERSION,
+            "summary_digest": self._artifacts.take(folder / SUMMARY_NAME),
+            "timeline_digest": self._artifacts.take(folder / TIMELINE_NAME),
+        }
+        kept = insert(schema.digest).values(values)
+        newer = kept.on_conflict_do_update(index_elements=["events_digest"], set_=values)
+        with self._database.writing() as connection:
+            connection.execute(newer)
+            digests = [events, values["summary_digest"], values["timeline_digest"]]
+            references.add(connection, owner, [str(digest) for digest in digests])
+
+    def _run(self, task: str, request: dict[str, str], folder: Path) -> None:
+        timeout_s = self._settings.trace_timeout_s
+        run_task(task, request, folder=folder, timeout_s=timeout_s, program=READER_PROGRAM)
+
+    def _received(self, child: Child) -> None:
+        try:
+            child.receive(timeout_s=self._settings.trace_timeout_s)
+        except ChildFailedError as failure:
+            raise as_error(failure) from failure
 
 
-def _size_and_hash(path: Path, *, limit: int) -> tuple[int, bytes]:
+def _id(path: Path) -> str:
+    with path.open("rb") as stream:
+        content = hashlib.file_digest(stream, "sha256").digest()
+    return base64.b32encode(content).decode().lower()[:10]
+
+
+def _size(path: Path, *, limit: int) -> int:
     try:
         if not path.is_file():
             raise TraceError(
@@ -106,8 +184,8 @@ def _size_and_hash(path: Path, *, limit: int) -> tuple[int, bytes]:
         size = path.stat().st_size
         if size > limit:
             raise _too_large(path, size, limit)
-        with path.open("rb") as stream:
-            return size, hashlib.file_digest(stream, "sha256").digest()
+        with path.open("rb"):
+            return size
     except OSError as error:
         raise TraceError(
             f"'{str(path)[:300]}' cannot be read: {error.strerror}.",

@@ -45,31 +45,36 @@ TASKS = {
 _DISK_FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
-def main() -> None:
-    """Answer requests until the parent closes the request pipe."""
+def main(tasks: dict[str, str]) -> None:
+    """Answer requests until the parent closes the request pipe.
+
+    Args:
+        tasks: every task by name, as `module:function`.
+    """
     options = json.loads(sys.argv[1])
     _tie_to_parent()
     _limit(options)
     context = Context(reply_fd=descriptor(options["reply_fd"]), folder=Path.cwd())
     for message in requests(descriptor(options["request_fd"])):
-        context.write(_answer(message, context))
+        context.write(_answer(message, context, tasks))
     # Skip interpreter shutdown: sessions of some providers crash while being torn down.
     with contextlib.suppress(OSError):
         sys.stdout.flush()
     os._exit(0)
 
 
-def _answer(message: Message, context: Context) -> Message:
+def _answer(message: Message, context: Context, tasks: dict[str, str]) -> Message:
     try:
-        return {"type": "reply", "value": _task(message["task"])(message["request"], context)}
+        task = _task(tasks[message["task"]])
+        return {"type": "reply", "value": task(message["request"], context)}
     except errors.OrtlabError as error:
         return {"type": "error", "error": errors.as_dict(error)}
     except Exception as error:  # the worker's edge: ORT raises many kinds, even UnicodeDecodeError
         return _classified(error)
 
 
-def _task(name: str) -> Callable[[Message, Context], Any]:
-    module, function = TASKS[name].split(":")
+def _task(where: str) -> Callable[[Message, Context], Any]:
+    module, function = where.split(":")
     found: Callable[[Message, Context], Any] = getattr(importlib.import_module(module), function)
     return found
 
@@ -159,4 +164,4 @@ def _limit(options: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(TASKS)
