@@ -105,9 +105,9 @@ def tree(profile: Profile, scopes: Mapping[str, Path] | None = None) -> ModuleTr
     paths = _Paths(profile.nodes, scopes or {})
     told = [order for order in by_order if paths.is_told(by_order[order])]
     if len(told) < MIN_TOLD_SHARE * len(by_order) or not any(paths.of(by_order[o]) for o in told):
-        path_of = {n.order: (n.provider or "unknown", n.op_type or "unknown")
-                   for n in profile.nodes}  # fmt: skip
-        return ModuleTree(root=_grown(path_of, by_order), grouped_by="operator", path_of=path_of)
+        by_operator = {order: _operator_path(node) for order, node in by_order.items()}
+        root = _grown(by_operator, by_order)
+        return ModuleTree(root=root, grouped_by="operator", path_of=by_operator)
     path_of = {order: paths.of(node) for order, node in by_order.items()}
     placed = _placed_by_order(path_of, by_order, told=set(told))
     path_of |= placed
@@ -149,6 +149,10 @@ def headline(found: ModuleTree) -> Headline | None:
     while here.children and here.children[0].share >= _WHOLE_SHARE:
         here = here.children[0]
     return Headline(module=here.children[0] if here.children else here)
+
+
+def _operator_path(node: NodeRow) -> Path:
+    return (node.provider or "unknown", node.op_type or "unknown")
 
 
 class _Paths:

@@ -73,6 +73,14 @@ class Models:
             self._artifacts.copy_to(digest, target)
         return folder / files[0][0]
 
+    def graph_file(self, model_id: str) -> Path:
+        """The model's own file, to be read only; its data files need not lie beside it."""
+        found = self._row(model_id)
+        if found.reference is not None:
+            return Path(found.reference)
+        files: list[tuple[str, str]] = msgspec.json.decode(found.files, type=list[tuple[str, str]])
+        return self._artifacts.path(files[0][1])
+
     def source(self, model_id: str) -> Path | None:
         """Where the original is, for a model that was too large to copy."""
         found = self._row(model_id).reference

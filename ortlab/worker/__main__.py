@@ -23,6 +23,7 @@ TASKS = {
     "probe": "ortlab.worker.probe:probe",
     "try_provider": "ortlab.worker.probe:try_provider",
     "inspect": "ortlab.worker.inspect:inspect",
+    "scopes": "ortlab.worker.scopes:read",
     "unpack": "ortlab.worker.archive:unpack",
     "fix": "ortlab.worker.repair:fix",
     "feeds": "ortlab.worker.feeds:make",

@@ -66,6 +66,8 @@ class Node(Struct, gc=False):
     outputs: list[str]
     attributes: dict[str, Any]
     graphs: list[Graph]
+    metadata: tuple[tuple[int, int], ...] = ()
+    """Where the entries of its metadata lie; read when somebody asks."""
 
 
 class Graph(Struct):
@@ -205,6 +207,7 @@ class _Walk(Reader):
         inputs: list[str] = []
         outputs: list[str] = []
         texts = {3: "", 4: "", 7: "", 8: ""}
+        metadata: list[tuple[int, int]] = []
         found = Node("", "", "", "", inputs, outputs, {}, [])
         for number, wire, at, stop in self.fields(start, end):
             if wire != 2:
@@ -217,6 +220,9 @@ class _Walk(Reader):
                 self._attribute(at, stop, found, depth)
             elif number in texts:
                 texts[number] = self.text(at, stop)
+            elif number == 9:
+                metadata.append((at, stop))
+        found.metadata = tuple(metadata)
         found.name, found.op_type, found.overload = texts[3], texts[4], texts[8]
         found.domain = "" if texts[7] == "ai.onnx" else texts[7]
         return found
