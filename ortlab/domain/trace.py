@@ -246,6 +246,16 @@ class TraceEvent(Struct, frozen=True, kw_only=True):
     depth: int
 
 
+class PoolThread(Struct, frozen=True, kw_only=True):
+    """One thread that `thread_scheduling_stats` names."""
+
+    pool: str = ""
+    run_count: int = 0
+    """Pieces of work it took in all: ORT counts `num_run` from the start of the session."""
+    event_count: int = 0
+    """Node events that name it."""
+
+
 class TraceFacts(Struct, frozen=True, kw_only=True):
     """What reading a trace file tells beside its events; kept with the stored events."""
 
@@ -272,3 +282,13 @@ class TraceFacts(Struct, frozen=True, kw_only=True):
     ort_version: str | None = None
     """The ORT versions that write this format, as words; the file does not name one."""
     bytes_read: int = 0
+    unknown_fields: dict[str, int] = {}
+    """Arguments that no ONNX Runtime is known to write, with the events that have them."""
+    folded_count: int = 0
+    """Events whose name was given up: the file has more names than can be kept."""
+    folded_shapes_count: int = 0
+    """Events whose shapes and sizes were given up for the same reason."""
+    session_count: int = 0
+    """Sessions that were loaded or initialized in this file; 0 when the file does not tell."""
+    pool_threads: dict[str, PoolThread] = {}
+    """Threads of ORT's pools by their id, as `thread_scheduling_stats` names them."""
