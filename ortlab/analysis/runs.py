@@ -7,26 +7,27 @@ from collections.abc import Callable
 import numpy as np
 from msgspec import Struct
 
+from ortlab.analysis.arrays import Flags, Ints
+from ortlab.analysis.levels import levels
 from ortlab.analysis.nesting import Nesting
-from ortlab.analysis.stored_events import Events, Flags, Ints
-from ortlab.domain.trace import Run
+from ortlab.analysis.stored_events import Events
+from ortlab.domain.trace import NOT_TOLD, Run
 
 OUTSIDE = -1
 _MODEL_RUN = "model_run"
+_EXECUTORS = frozenset({"SequentialExecutor::Execute", "ParallelExecutor::Execute"})
 
-# A run is slower than steady ones when it lies this many (normal-scaled) median absolute
-# deviations above their median: about one run in a million by chance.
-WARMUP_MADS = 5.0
-_MAD_TO_SIGMA = 1.4826
-# Timer steps make the deviation of very even runs zero; a tenth is more than they jitter.
-WARMUP_MIN_SHARE = 0.1
-# With fewer runs their spread is not known, so only a large step counts.
-FEW_RUNS = 6
-WARMUP_MIN_SHARE_FEW = 0.5
+# Start and length of an event are cut to whole µs one by one; see `nesting`.
+_LATE_US = 1
+# Runs that one process has in flight at the same time; more threads than that share cores.
+_MAX_OPEN_RUNS = 64
+# Where more runs than this miss a node or two, lines are damaged: that is no reason to leave
+# those runs out. A run that failed, or was replayed from a captured graph, misses many.
+_MAX_PARTIAL_SHARE = 0.1
 
 
 class RunTable(Struct, frozen=True, kw_only=True):
-    """Runs by start, and for each node event the position of its run or `OUTSIDE`."""
+    """Runs by session and start, and for each node event the position of its run or `OUTSIDE`."""
 
     start: Ints
     duration: Ints
@@ -35,109 +36,213 @@ class RunTable(Struct, frozen=True, kw_only=True):
     warmup: Flags
     ambiguous_count: int
     """Events that lie in several runs at once; they count for the one that began last."""
+    session: Ints
+    """Number of the session that the run belongs to."""
+    outlier: Flags
+    """Steady runs far above the level of their neighbours."""
+    partial: Flags
+    """Runs with fewer top nodes than the others: failed, replayed, or damaged in the file."""
+    executor_us: Ints
+    """Time of the run's own executor; `NOT_TOLD` where the file has none."""
+    executor_count: Ints
+    """Executors in the run: its own, and one for each graph that a node ran."""
+    changes: tuple[int, ...] = ()
+    """Runs, after warm-up, where a new level of duration begins."""
+    drift: float = 0.0
+    """Last level ÷ first - 1 where runs kept getting slower or faster; else 0."""
+    tail_count: int = 0
+    """Node events after the last run: one that the recording did not see the end of."""
+    from_executors: bool = False
+    """The file has no `model_run`; a run is its outermost executor."""
+    overlap: bool = False
+    """Whether runs went on at the same time."""
 
     def __len__(self) -> int:
         return len(self.start)
 
-    @property
-    def overlap(self) -> bool:
-        """Whether runs went on at the same time."""
-        end = np.maximum.accumulate(self.start + self.duration) if len(self) else self.start
-        return bool((self.start[1:] < end[:-1]).any())
+    def counted(self) -> Flags:
+        """Per run: whether it is whole and no warm-up."""
+        return ~self.warmup & ~self.partial
 
     def steady(self) -> Flags:
-        """Per node event: whether it is part of a run that is no warm-up."""
+        """Per node event: whether it is part of a whole run that is no warm-up."""
         if not len(self):
             return np.ones(len(self.run_of), bool)
-        steady: Flags = (self.run_of != OUTSIDE) & ~self.warmup[self.run_of]
+        steady: Flags = (self.run_of != OUTSIDE) & self.counted()[self.run_of]
         return steady
 
 
-def runs(nodes: Events, session: Events) -> RunTable:
-    """The `model_run` events of a trace, and the run of every node event.
+def runs(
+    nodes: Events,
+    session: Events,
+    *,
+    nested: Nesting | None = None,
+    session_of_lane: Ints | None = None,
+) -> RunTable:
+    """The runs of a trace, and the run of every node event.
 
     An event belongs to the run on its own thread that holds it in time, else (parallel
-    executor) to the run that holds it in time on whichever thread.
+    executor) to the run of its session that holds it in time on whichever thread.
+
+    Args:
+        nodes: node events.
+        session: events of category Session.
+        nested: of the node events; without it every node event counts as a top node.
+        session_of_lane: see `sessions`; without it the file is of one session.
     """
-    names = np.array([text == _MODEL_RUN for text in session.name.texts] or [False])
-    found = session.where(names[session.name.codes]) if len(session) else session
-    by_start = np.lexsort((found.order, found.start))
-    start, duration, lane = (a[by_start] for a in (found.start, found.duration, found.lane))
-    run_of = np.full(len(nodes), OUTSIDE, np.int64)
-    ambiguous = _assign(nodes, start, start + duration, lane, run_of) if len(start) else 0
+    found, from_executors = _run_events(session)
+    of_lane = _zeros_for(nodes, session) if session_of_lane is None else session_of_lane
+    by_start = np.lexsort((found.order, found.start, of_lane[found.lane]))
+    spans = _Spans(found.start[by_start], found.duration[by_start], found.lane[by_start], of_lane)
+    run_of = spans.holders(nodes)
+    executors = session.where(_named(session, _EXECUTORS))
+    own, counts = _executors(executors, spans)
+    partial = _partial(spans, run_of, nodes, nested)
+    told = _told_by_durations(spans, whole=~partial)
     return RunTable(
-        start=start,
-        duration=duration,
-        lane=lane,
+        start=spans.start,
+        duration=spans.duration,
+        lane=spans.lane,
         run_of=run_of,
-        warmup=warmup(duration),
-        ambiguous_count=ambiguous,
+        ambiguous_count=spans.ambiguous(nodes, run_of),
+        session=spans.session,
+        executor_us=own,
+        executor_count=counts,
+        partial=partial,
+        tail_count=_tail(nodes, run_of, spans),
+        from_executors=from_executors,
+        overlap=spans.overlap(),
+        warmup=told.warmup,
+        outlier=told.outlier,
+        changes=told.changes,
+        drift=told.drift,
     )
 
 
 def warmup(durations: Ints) -> Flags:
-    """Which of the runs are warm-up: the leading ones that are slower than steady ones.
-
-    Steady is the second half of the runs. From the start on, runs above the median of those
-    by `WARMUP_MADS` deviations (and by a tenth at least) are warm-up, until the first that
-    is not; never more than half of them.
-    """
-    count = len(durations)
-    flags = np.zeros(count, bool)
-    if count < 2:
-        return flags
-    steady = durations[count // 2 :]
-    median = float(np.median(steady))
-    deviation = float(np.median(np.abs(steady - median))) * _MAD_TO_SIGMA
-    share = WARMUP_MIN_SHARE if count >= FEW_RUNS else WARMUP_MIN_SHARE_FEW
-    limit = median + max(WARMUP_MADS * deviation, share * median)
-    slow = durations[: count // 2] > limit
-    flags[: len(slow) if slow.all() else int(np.argmin(slow))] = True
-    return flags
+    """Which of the runs of one session are warm-up; see `levels`."""
+    return levels(durations).warmup
 
 
 def run_rows(nodes: Events, table: RunTable, nested: Nesting) -> tuple[Run, ...]:
-    """One record per run, in order of their start."""
+    """One record per run, by session and start."""
     inside = table.run_of != OUTSIDE
     of = table.run_of[inside]
     counts = np.bincount(of, minlength=len(table))
     own = np.bincount(of, weights=nested.self_us[inside], minlength=len(table))
+    columns = {
+        "start_us": table.start, "duration_us": table.duration, "node_count": counts,
+        "warmup": table.warmup, "node_time_us": np.rint(own).astype(np.int64),
+        "outlier": table.outlier, "session": table.session,
+        "partial": table.partial, "executor_us": table.executor_us,
+        "executor_count": table.executor_count,
+        "changed": np.isin(np.arange(len(table)), table.changes),
+    }  # fmt: skip
+    told = {key: values.tolist() for key, values in columns.items()}
+    told["executor_us"] = [None if us == NOT_TOLD else us for us in told["executor_us"]]
+    rows = zip(*told.values(), strict=True)
     return tuple(
-        Run(
-            index=index,
-            start_us=int(table.start[index]),
-            duration_us=int(table.duration[index]),
-            node_count=int(counts[index]),
-            warmup=bool(table.warmup[index]),
-            node_time_us=round(own[index]),
+        Run(index=index, **dict(zip(told, row, strict=True))) for index, row in enumerate(rows)
+    )
+
+
+def _run_events(session: Events) -> tuple[Events, bool]:
+    """The events that are runs; outermost executors where a file has several and no run."""
+    found = session.where(_named(session, {_MODEL_RUN}))
+    if len(found):
+        return found, False
+    executors = session.where(_named(session, _EXECUTORS))
+    by_start = np.lexsort((-executors.duration, executors.start, executors.lane))
+    lane, start, end = (a[by_start] for a in (executors.lane, executors.start, executors.end))
+    times, ranks = np.unique(np.concatenate((start, end)), return_inverse=True)
+    lifted = ranks + np.concatenate((lane, lane)) * len(times)
+    outer = np.ones(len(start), bool)
+    latest = np.maximum.accumulate(lifted[len(start) :])
+    outer[1:] = lifted[1 : len(start)] >= latest[:-1]
+    # One alone is a run cut off before its end was written: its length is not known.
+    again = np.bincount(lane[outer], minlength=1) > 1 if len(lane) else np.zeros(1, bool)
+    chosen = np.zeros(len(executors), bool)
+    chosen[by_start[outer]] = again[lane[outer]] if len(lane) else False
+    return executors.where(chosen), bool(chosen.any())
+
+
+def _named(session: Events, names: frozenset[str] | set[str]) -> Flags:
+    marks = np.array([text in names for text in session.name.texts] or [False])
+    found: Flags = marks[session.name.codes]
+    return found
+
+
+def _zeros_for(nodes: Events, session: Events) -> Ints:
+    lanes = max(int(nodes.lane.max(initial=0)), int(session.lane.max(initial=0))) + 1
+    return np.zeros(lanes, np.int64)
+
+
+class _Spans:
+    """Runs by session and start, and which of them holds an event."""
+
+    def __init__(self, start: Ints, duration: Ints, lane: Ints, of_lane: Ints) -> None:
+        self.start, self.duration, self.lane = start, duration, lane
+        self.end = start + duration
+        self.session = of_lane[lane]
+        self._of_lane = of_lane
+
+    def holders(self, events: Events) -> Ints:
+        """For each event the position of the run that holds it, or `OUTSIDE`."""
+        run_of = np.full(len(events), OUTSIDE, np.int64)
+        if not len(self.start) or not len(events):
+            return run_of
+        # Ranks stand for times, so that threads can be laid one after the other in 64 bits.
+        times, ranks = np.unique(np.concatenate((self.start, events.start)), return_inverse=True)
+        ranks, count = ranks.reshape(-1), len(self.start)
+        session = self.session_of(events)
+
+        def late(run: Ints, event: Ints) -> Flags:
+            fits: Flags = self.end[run] + _LATE_US >= events.end[event]
+            return fits
+
+        on_thread = ranks + np.concatenate((self.lane, events.lane)) * len(times)
+        by_thread = np.argsort(on_thread[:count], kind="stable")
+        _fill(
+            run_of,
+            at=np.searchsorted(on_thread[by_thread], on_thread[count:], side="right") - 1,
+            fits=lambda run, event: (self.lane[run] == events.lane[event]) & late(run, event),
+            numbers=by_thread,
         )
-        for index in range(len(table))
-    )
+        in_session = ranks + np.concatenate((self.session, session)) * len(times)
+        _fill(
+            run_of,
+            at=np.searchsorted(in_session[:count], in_session[count:], side="right") - 1,
+            fits=lambda run, event: (self.session[run] == session[event]) & late(run, event),
+            numbers=np.arange(count),
+        )
+        return run_of
 
+    def session_of(self, events: Events) -> Ints:
+        """The session of each event."""
+        return self._of_lane[events.lane]
 
-def _assign(nodes: Events, start: Ints, end: Ints, lane: Ints, run_of: Ints) -> int:
-    """Fill `run_of`; returns how many events lie in several runs."""
-    # Ranks stand for times, so that threads can be laid one after the other in 64 bits.
-    times, ranks = np.unique(np.concatenate((start, nodes.start)), return_inverse=True)
-    on_thread = ranks.reshape(-1) + np.concatenate((lane, nodes.lane)) * len(times)
-    by_thread = np.argsort(on_thread[: len(start)], kind="stable")
-    _fill(
-        run_of,
-        at=np.searchsorted(on_thread[by_thread], on_thread[len(start) :], side="right") - 1,
-        fits=lambda run, node: (
-            (lane[run] == nodes.lane[node]) & (end[run] + _LATE_US >= nodes.end[node])
-        ),
-        numbers=by_thread,
-    )
-    _fill(
-        run_of,
-        at=np.searchsorted(start, nodes.start, side="right") - 1,
-        fits=lambda run, node: end[run] + _LATE_US >= nodes.end[node],
-        numbers=np.arange(len(start)),
-    )
-    placed = run_of != OUTSIDE
-    elsewhere = placed & (lane[run_of] != nodes.lane)
-    return int((_open_runs(nodes.start[elsewhere], start, end) > 1).sum())
+    def ambiguous(self, events: Events, run_of: Ints) -> int:
+        """How many events of other threads than their run's lie in several runs."""
+        placed = run_of != OUTSIDE
+        away = placed.copy()
+        away[placed] = self.lane[run_of[placed]] != events.lane[placed]
+        several = 0
+        for number in np.unique(self.session).tolist() if away.any() else ():
+            mine = self.session == number
+            moment = events.start[away][self.session[run_of[away]] == number]
+            begun = np.searchsorted(self.start[mine], moment, side="right")
+            ended = np.searchsorted(np.sort(self.end[mine]), moment, side="left")
+            several += int((begun - ended > 1).sum())
+        return several
+
+    def overlap(self) -> bool:
+        """Whether a run begins before another of its session has ended."""
+        if not len(self.start):
+            return False
+        times, ranks = np.unique(np.concatenate((self.start, self.end)), return_inverse=True)
+        lifted = ranks.reshape(-1) + np.tile(self.session, 2) * len(times)
+        latest = np.maximum.accumulate(lifted[len(self.start) :])
+        return bool((lifted[1 : len(self.start)] < latest[:-1]).any())
 
 
 def _fill(run_of: Ints, *, at: Ints, fits: Callable[[Ints, Ints], Flags], numbers: Ints) -> None:
@@ -153,13 +258,68 @@ def _fill(run_of: Ints, *, at: Ints, fits: Callable[[Ints, Ints], Flags], number
             break
 
 
-# Start and length of an event are cut to whole µs one by one; see `nesting`.
-_LATE_US = 1
-# Runs that one process has in flight at the same time; more threads than that share cores.
-_MAX_OPEN_RUNS = 64
+class _Told(Struct, frozen=True):
+    """What the durations say, over all sessions."""
+
+    warmup: Flags
+    outlier: Flags
+    changes: tuple[int, ...]
+    drift: float
 
 
-def _open_runs(moment: Ints, start: Ints, end: Ints) -> Ints:
-    begun = np.searchsorted(start, moment, side="right")
-    ended = np.searchsorted(np.sort(end), moment, side="left")
-    return begun - ended
+def _told_by_durations(spans: _Spans, *, whole: Flags) -> _Told:
+    """Each session warms up on its own; runs that miss nodes tell nothing."""
+    count = len(spans.start)
+    warm, far = np.zeros(count, bool), np.zeros(count, bool)
+    changes: list[int] = []
+    drifts = [0.0]
+    for number in np.unique(spans.session).tolist():
+        mine = np.flatnonzero((spans.session == number) & whole)
+        found = levels(spans.duration[mine])
+        warm[mine], far[mine] = found.warmup, found.outlier
+        changes += mine[list(found.changes)].tolist()
+        drifts.append(found.drift)
+    return _Told(warm, far, tuple(changes), max(drifts, key=abs))
+
+
+def _executors(executors: Events, spans: _Spans) -> tuple[Ints, Ints]:
+    """Per run the time of its own executor, the longest, and how many there are in it."""
+    run_of = spans.holders(executors)
+    inside = run_of != OUTSIDE
+    own = np.full(len(spans.start), NOT_TOLD, np.int64)
+    np.maximum.at(own, run_of[inside], executors.duration[inside])
+    return own, np.bincount(run_of[inside], minlength=len(spans.start)).astype(np.int64)
+
+
+def _partial(spans: _Spans, run_of: Ints, nodes: Events, nested: Nesting | None) -> Flags:
+    """Runs that miss nodes; none where nodes of a run are on other threads than the run.
+
+    There the bodies of loops cannot be told from the graph around them.
+    """
+    none = np.zeros(len(spans.start), bool)
+    inside = run_of != OUTSIDE
+    if not inside.any() or (spans.lane[run_of[inside]] != nodes.lane[inside]).any():
+        return none
+    top = inside if nested is None else inside & nested.top
+    counts = np.bincount(run_of[top], minlength=len(none))
+    fewer = none.copy()
+    for number in np.unique(spans.session).tolist():
+        mine = spans.session == number
+        usual = float(np.median(counts[mine]))
+        less = counts[mine] < usual
+        if less.mean() > _MAX_PARTIAL_SHARE:
+            less &= counts[mine] < usual * (1 - _MAX_PARTIAL_SHARE)
+        fewer[mine] = less
+    return fewer
+
+
+def _tail(nodes: Events, run_of: Ints, spans: _Spans) -> int:
+    """Node events after the end of the last run of their session."""
+    outside = np.flatnonzero(run_of == OUTSIDE)
+    if not len(outside) or not len(spans.start):
+        return 0
+    last = np.full(int(spans.session.max()) + 2, np.iinfo(np.int64).max)
+    for number in np.unique(spans.session).tolist():
+        last[number] = int(spans.end[spans.session == number].max())
+    session = np.minimum(spans.session_of(nodes)[outside], len(last) - 1)
+    return int((nodes.end[outside] > last[session]).sum())

@@ -66,6 +66,14 @@ class Run(Struct, frozen=True, kw_only=True):
     """A steady run that lies far above the others."""
     session: int = 0
     """Which session of the file it belongs to, counted from 0."""
+    partial: bool = False
+    """Nodes that other runs have are missing: it failed, was replayed, or lines are damaged."""
+    changed: bool = False
+    """From this run on, after warm-up, durations have another level."""
+    executor_us: int | None = None
+    """Time of the run's executor; the rest of the run is ONNX Runtime around it."""
+    executor_count: int = 0
+    """Executors in the run: its own, and one for each graph that a node ran."""
 
 
 class OperatorRow(Struct, frozen=True, kw_only=True):
@@ -87,7 +95,11 @@ class OperatorRow(Struct, frozen=True, kw_only=True):
     device_us: int | None = None
     """Device time attributed to these nodes, all runs."""
     time_kind: str = "host"
-    """What `self_us` is: host work, a launch, a wait for the device, or device time."""
+    """What the row's time is: `host` work, a `launch`, a `wait` for the device, or `device`."""
+    corrected_self_us: float | None = None
+    """`self_us` less what the profiler is proven to add; None where nothing is proven."""
+    doubt: str | None = None
+    """Why the time is to be shown greyed: `launch`, `wait`, `profiler`; None: it stands."""
 
 
 class ShapeRow(Struct, frozen=True, kw_only=True):
@@ -157,6 +169,14 @@ class NodeRow(Struct, frozen=True, kw_only=True):
     device_p50_us: float | None = None
     parameter_bytes: int | None = None
     activation_bytes: int | None = None
+    time_kind: str = "host"
+    """See `OperatorRow`."""
+    share: float | None = None
+    """Of all time that counts, 0–1: device time where there is one, else own time on the host."""
+    corrected_self_us: float | None = None
+    """`self_us` less what the profiler is proven to add; None where nothing is proven."""
+    doubt: str | None = None
+    """Why the time is to be shown greyed: `launch`, `wait`, `profiler`; None: it stands."""
 
 
 class Copies(Struct, frozen=True, kw_only=True):
@@ -179,6 +199,57 @@ class TrustReason(Struct, frozen=True):
 
     code: str
     message: str
+    cost: str = ""
+    """What it costs the reader: which figures not to use, and for what."""
+    remedy: str = ""
+    """What to do about it; empty where nothing can be done."""
+    grade: str = ""
+    """The best grade that it leaves."""
+
+
+class KernelRow(Struct, frozen=True, kw_only=True):
+    """What a device ran under one name for one node, all runs."""
+
+    name: str
+    op_type: str
+    node: str
+    """Name of the node that it is attributed to; empty where the file does not tell."""
+    calls: int
+    total_us: float
+
+
+class DeviceFacts(Struct, frozen=True, kw_only=True):
+    """Device events of the file, and how they were given to nodes."""
+
+    how: str
+    """In a sentence; empty without device events."""
+    clock: str = "host"
+    """Of their start: `host`; `device`, a clock of its own; `computed`, put one after another."""
+    event_count: int = 0
+    attributed_count: int = 0
+    total_us: float = 0.0
+    attributed_us: float = 0.0
+    streams: tuple[str, ...] = ()
+    kernels: tuple[KernelRow, ...] = ()
+    """The costliest first, as many as a table shows."""
+
+
+class Correction(Struct, frozen=True, kw_only=True):
+    """What the profiler itself adds, µs."""
+
+    basis: str
+    """`measured` against the unprofiled twin, or `estimated` from other models."""
+    per_event_us: float
+    """Per node event and run, inside nodes and between them."""
+    low_us: float
+    high_us: float
+    """Bounds of `per_event_us`; both equal to it where it is measured."""
+    inside_us: float = 0.0
+    """Part of it that is proven to lie inside node times; subtracted from each call."""
+    removed_us: float = 0.0
+    """Taken off the own times of all counted nodes together."""
+    withheld_us: float = 0.0
+    """Not taken off, because a node's time would have become negative."""
 
 
 class Trust(Struct, frozen=True):
@@ -231,6 +302,10 @@ class Profile(Struct, frozen=True, kw_only=True):
     """Events in invalid JSON that could be read all the same."""
     pool_run_us: int | None = None
     pool_wait_us: int | None = None
+    correction: Correction | None = None
+    """What the profiler adds to node times, where that can be told."""
+    device: DeviceFacts | None = None
+    """None without device events."""
 
 
 class TraceEvent(Struct, frozen=True, kw_only=True):
