@@ -272,7 +272,11 @@ class Lab:
 
     def open_trace(self, path: str | Path) -> str:
         """The id of a foreign ORT trace, read once and kept."""
-        return self.store.traces.open(user_path(path))
+        from ortlab.store.reading import reading
+
+        with reading(user_path(path), self.settings) as begun:
+            # The child is at work while the store is opened.
+            return self.store.traces.keep(begun)
 
     def trace(self, trace_id: str, *, steady: bool = False) -> ProfileView:
         """The profile of an opened trace."""

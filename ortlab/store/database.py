@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,6 +15,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc
 
 from ortlab.errors import StoreError
 from ortlab.store import schema
+from ortlab.store.failures import FULL_HINT, from_os_error
 
 # Before this version SQLite's write-ahead log can corrupt the file in a rare race
 # (sqlite.org/wal.html, "WAL-reset bug"); a rollback journal cannot.
@@ -23,14 +23,12 @@ SAFE_WAL = (3, 51, 3)
 JOURNAL_MODE = "WAL" if sqlite3.sqlite_version_info >= SAFE_WAL else "DELETE"
 MIGRATION_WAIT_S = 60.0
 
-_FULL_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_FULL_HINT = "Free some space, or point ORTLAB_HOME at another disk. What was stored is intact."
 _BY_SQLITE_CODE = {
     sqlite3.SQLITE_BUSY: ("locked", "is locked by another process",
                           "Close other programs that have the file open, then try again."),
     sqlite3.SQLITE_LOCKED: ("locked", "is locked by another process",
                             "Close other programs that have the file open, then try again."),
-    sqlite3.SQLITE_FULL: ("disk_full", "could not be written: the disk is full", _FULL_HINT),
+    sqlite3.SQLITE_FULL: ("disk_full", "could not be written: the disk is full", FULL_HINT),
     sqlite3.SQLITE_READONLY: ("read_only", "may not be written",
                               "Check who owns the folder, or set ORTLAB_HOME."),
     sqlite3.SQLITE_PERM: ("read_only", "may not be opened",
@@ -42,7 +40,7 @@ _BY_SQLITE_CODE = {
     sqlite3.SQLITE_CORRUPT: ("damaged", "is damaged",
                              "Move the file away, or restore one from the backups folder."),
     sqlite3.SQLITE_IOERR: ("disk_full", "could not be written: the disk is full or failing",
-                           _FULL_HINT),
+                           FULL_HINT),
 }  # fmt: skip
 """Kind, sentence and hint by SQLite's primary result code."""
 
@@ -175,24 +173,6 @@ def as_store_errors(path: Path) -> Iterator[None]:
         raise _store_error(error, path) from error
     except OSError as error:
         raise from_os_error(error, path) from error
-
-
-def is_full(error: OSError) -> bool:
-    """Whether a file operation failed for want of space."""
-    return error.errno in _FULL_ERRNOS
-
-
-def from_os_error(error: OSError, path: Path) -> StoreError:
-    """What a failed file operation means for the store."""
-    if is_full(error):
-        return StoreError(
-            f"'{path}' could not be written: the disk is full.", hint=_FULL_HINT, kind="disk_full"
-        )
-    return StoreError(
-        f"'{error.filename or path}' cannot be used: {error.strerror or error}.",
-        hint="Check that the folder exists and may be written, or set ORTLAB_HOME.",
-        kind="unreachable",
-    )
 
 
 def now() -> str:

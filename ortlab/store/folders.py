@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
-
-from ortlab.store.database import as_store_errors, from_os_error, is_full
+from ortlab.store.failures import as_file_errors, from_os_error, is_full
 
 _NAME = "tmp"
 
@@ -24,7 +22,7 @@ def private_folder(home: Path, *, purpose: str) -> Iterator[Path]:
         StoreError: the folder cannot be made, or the disk became full while it was in use.
     """
     folder = home / _NAME / f"{os.getpid()}-{purpose}-{secrets.token_hex(4)}"
-    with as_store_errors(folder):
+    with as_file_errors(folder):
         folder.mkdir(parents=True, mode=0o700)
     try:
         yield folder
@@ -39,6 +37,8 @@ def private_folder(home: Path, *, purpose: str) -> Iterator[Path]:
 
 def remove_leftovers(home: Path) -> list[str]:
     """Remove the folders of processes that are gone; their names."""
+    import psutil
+
     removed = []
     for folder in (home / _NAME).glob("*"):
         owner = folder.name.partition("-")[0]

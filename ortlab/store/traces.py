@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from pathlib import Path
 
 from msgspec import Struct
@@ -12,14 +10,13 @@ from sqlalchemy.dialects.sqlite import insert
 
 from ortlab.domain.trace import EVENTS_NAME, SUMMARY_NAME, SUMMARY_VERSION, TIMELINE_NAME
 from ortlab.errors import RequestError, TraceError
-from ortlab.sandbox.limits import default_limits
-from ortlab.sandbox.outcome import ChildFailedError, as_error
-from ortlab.sandbox.spawn import READER_PROGRAM, Child, run_task
+from ortlab.sandbox.spawn import READER_PROGRAM, run_task
 from ortlab.settings import Settings
 from ortlab.store import references, schema
 from ortlab.store.artifacts import Artifacts
 from ortlab.store.database import Database, now
 from ortlab.store.folders import private_folder
+from ortlab.store.reading import Reading
 
 
 class DigestFiles(Struct, frozen=True):
@@ -38,25 +35,18 @@ class Traces:
         self._artifacts = artifacts
         self._settings = settings
 
-    def open(self, path: Path) -> str:
-        """The id of a foreign trace, read and kept; the same content has the same id.
+    def keep(self, reading: Reading) -> str:
+        """The id of a foreign trace, once it is read and kept; the same content has the same id.
 
         Raises:
-            TraceError: it is not there, too large, or holds nothing of ONNX Runtime.
+            TraceError: it holds nothing of ONNX Runtime.
         """
-        size = _size(path, limit=self._settings.trace_limit_bytes)
-        with private_folder(self._settings.home, purpose="trace") as folder:
-            # The reader starts while the file is hashed: both take their time.
-            with Child(folder, limits=default_limits(), program=READER_PROGRAM) as child:
-                request = {"path": str(path.absolute()), "into": str(folder)}
-                child.send("read", request)
-                trace_id = _id(path)
-                if self._known(trace_id):
-                    child.kill()
-                    return trace_id
-                self._received(child)
-            self._keep(trace_id, name=path.name, size=size, folder=folder)
-        return trace_id
+        if self._known(reading.trace_id):
+            reading.stop()
+            return reading.trace_id
+        reading.finish(timeout_s=self._settings.trace_timeout_s)
+        self._keep(reading)
+        return reading.trace_id
 
     def name(self, trace_id: str) -> str:
         """The name of the file that a trace was opened from."""
@@ -99,12 +89,12 @@ class Traces:
         with self._database.reading() as connection:
             return connection.execute(query).first() is not None
 
-    def _keep(self, trace_id: str, *, name: str, size: int, folder: Path) -> None:
+    def _keep(self, reading: Reading) -> None:
         values = {
-            "id": trace_id,
-            "name": name,
-            "events_digest": self._take(folder, owner=f"trace:{trace_id}"),
-            "source_bytes": size,
+            "id": reading.trace_id,
+            "name": reading.path.name,
+            "events_digest": self._take(reading.folder, owner=f"trace:{reading.trace_id}"),
+            "source_bytes": reading.size,
             "added_at": now(),
         }
         with self._database.writing() as connection:
@@ -161,41 +151,3 @@ class Traces:
     def _run(self, task: str, request: dict[str, str], folder: Path) -> None:
         timeout_s = self._settings.trace_timeout_s
         run_task(task, request, folder=folder, timeout_s=timeout_s, program=READER_PROGRAM)
-
-    def _received(self, child: Child) -> None:
-        try:
-            child.receive(timeout_s=self._settings.trace_timeout_s)
-        except ChildFailedError as failure:
-            raise as_error(failure) from failure
-
-
-def _id(path: Path) -> str:
-    with path.open("rb") as stream:
-        content = hashlib.file_digest(stream, "sha256").digest()
-    return base64.b32encode(content).decode().lower()[:10]
-
-
-def _size(path: Path, *, limit: int) -> int:
-    try:
-        if not path.is_file():
-            raise TraceError(
-                f"'{str(path)[:300]}' is not a file.", hint="Give the .json that ORT wrote."
-            )
-        size = path.stat().st_size
-        if size > limit:
-            raise _too_large(path, size, limit)
-        with path.open("rb"):
-            return size
-    except OSError as error:
-        raise TraceError(
-            f"'{str(path)[:300]}' cannot be read: {error.strerror}.",
-            hint="Check its name and its rights.",
-        ) from None
-
-
-def _too_large(path: Path, size: int, limit: int) -> TraceError:
-    return TraceError(
-        f"'{path.name}' has {size:,} bytes; the limit for a trace is {limit:,}.",
-        hint="Profile fewer runs, or raise ORTLAB_TRACE_LIMIT_BYTES.",
-        kind="trace_too_large",
-    )
