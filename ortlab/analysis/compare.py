@@ -1,0 +1,360 @@
+"""Two profiles held against each other: node by node, and what their differences add up to.
+
+Times that add up are means over the counted runs of a node's own time, so that the run of one
+profile plus all differences is the run of the other. Verdicts rest on medians and intervals.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import asdict
+
+from ortlab.analysis import compare_doubts, compare_places
+from ortlab.analysis.compare_match import Matching, match
+from ortlab.analysis.compare_names import operator_name
+from ortlab.analysis.compare_paths import paths
+from ortlab.analysis.compare_verdicts import (
+    UNKNOWN,
+    Judged,
+    Spread,
+    floor_share,
+    judge,
+    spread,
+)
+from ortlab.domain.compare import (
+    Difference,
+    LoneNode,
+    ModuleChange,
+    NodeChange,
+    OperatorChange,
+    Origin,
+    ProviderChange,
+    RunChange,
+    Shift,
+    Side,
+    TimeKind,
+)
+from ortlab.domain.trace import NodeRow, Profile
+
+# Below this a step of the clock alone is a fifth, which would blur what all nodes share.
+_SHIFT_MIN_US = 5.0
+_SHIFT_MIN_NODES = 5
+
+
+def compare(
+    base: Profile,
+    other: Profile,
+    *,
+    origins: tuple[Origin, Origin] = (Origin(), Origin()),
+) -> Difference:
+    """What differs between two profiles, best made with warm-up runs left out of both.
+
+    Args:
+        base: what the comparison starts from.
+        other: what it is held against; ratios above 1 say that it is faster.
+        origins: where each was recorded, as far as it is known.
+    """
+    sides = (_Recording(base, origins[0]), _Recording(other, origins[1]))
+    found = match(sides[0].rows, sides[1].rows)
+    floor = floor_share(sides[0].durations, sides[1].durations)
+    shift = _shift(found, sides)
+    where = paths(base, other, found, (sides[0].rows, sides[1].rows))
+    nodes = tuple(
+        _node(sides, pair.base, pair.other, found_by=pair.match, floor=floor, shift=shift,
+              path=where.of_base[pair.base])
+        for pair in found.pairs
+    )  # fmt: skip
+    taken = ({p.base for p in found.pairs}, {p.other for p in found.pairs})
+    removed = _lone(sides[0], taken[0], where.of_base)
+    added = _lone(sides[1], taken[1], where.of_other)
+    parts = _Parts(nodes, removed, added)
+    made = Difference(
+        base=sides[0].side(),
+        other=sides[1].side(),
+        run=run_change(sides[0].spread, sides[1].spread, floor=floor),
+        unprofiled=_unprofiled(base, other),
+        nodes=tuple(sorted(nodes, key=lambda node: -abs(node.delta_us))),
+        removed=tuple(sorted(removed, key=lambda node: -node.us)),
+        added=tuple(sorted(added, key=lambda node: -node.us)),
+        groups=compare_places.groups(found, sides[0].times(), sides[1].times()),
+        operators=parts.operators(),
+        providers=parts.providers(),
+        modules=parts.modules(),
+        shift=shift,
+        floor_share=floor,
+    )
+    return compare_doubts.with_caveats(made, base, other)
+
+
+def run_change(base: Spread, other: Spread, *, floor: float) -> RunChange:
+    """Median run against median run of two recordings."""
+    judged = judge(base, other, floor=floor)
+    return RunChange(
+        basis="profiled runs", base_us=base.p50_us, other_us=other.p50_us, **judged._asdict()
+    )
+
+
+class _Recording:
+    """One profile with its nodes in order of execution, and the figures of its runs."""
+
+    def __init__(self, profile: Profile, origin: Origin) -> None:
+        self.profile, self.origin = profile, origin
+        self.rows = sorted(profile.nodes, key=lambda row: row.order)
+        self.durations = [
+            run.duration_us for run in profile.runs if not (profile.steady_only and run.warmup)
+        ]
+        self.spread = spread(self.durations)
+        self.runs = max(1, profile.counted_runs or len(self.durations))
+        self._around_launches = _around(row.scope for row in self.rows if self._launches(row))
+
+    def times(self) -> compare_places.Times:
+        """Names and own times per run, for what stands together."""
+        return compare_places.Times(self.rows, [self.us(row) for row in self.rows])
+
+    def us(self, row: NodeRow) -> float:
+        """Own time of a node per run."""
+        return row.self_us / self.runs
+
+    def time_kind(self, row: NodeRow) -> TimeKind:
+        """What the time of a node is; a loop around launches holds them, and waits for them."""
+        if "/".join(filter(None, (row.scope, row.name))) in self._around_launches:
+            return "launch"
+        if row.provider not in self.profile.async_providers:
+            return "host"
+        return "launch" if row.device_us is None else "device"
+
+    def _launches(self, row: NodeRow) -> bool:
+        return row.provider in self.profile.async_providers
+
+    def side(self) -> Side:
+        """What a reader is told of this recording."""
+        p, durations = self.profile, self.durations
+        node_us = sum(row.self_us for row in self.rows) / self.runs
+        mean = sum(durations) / len(durations) if durations else None
+        return Side(
+            **(asdict(self.origin) | {"label": self.origin.label or p.source}),
+            source=p.source,
+            format_version=p.ort_version,
+            run_count=len(durations),
+            warmup_count=sum(run.warmup for run in p.runs),
+            run_p50_us=self.spread.p50_us,
+            run_ci95_us=self.spread.ci95_us,
+            run_mean_us=mean,
+            node_us=node_us,
+            between_us=None if mean is None else mean - node_us,
+            node_count=len(self.rows),
+            grade=p.trust.grade,
+            unprofiled_p50_us=p.twin_p50_us,
+            providers=tuple(row.provider for row in p.providers),
+            async_providers=p.async_providers,
+            copy_count=p.copies.count,
+            copy_us=p.copies.total_us / self.runs,
+            load_us=p.session.load_us,
+            init_us=p.session.init_us,
+        )
+
+
+def _around(scopes: Iterable[str]) -> set[str]:
+    """Every scope, and those around it; names hold the mark between scopes too."""
+    found: set[str] = set()
+    for scope in set(scopes):
+        parts = scope.split("/")
+        found.update("/".join(parts[: i + 1]) for i in range(len(parts)))
+    return found
+
+
+def _shift(found: Matching, sides: tuple[_Recording, _Recording]) -> Shift | None:
+    """What all matched nodes have in common; None where too few are long enough to tell."""
+    logs = []
+    for pair in found.pairs:
+        base, other = sides[0].rows[pair.base], sides[1].rows[pair.other]
+        hosts = sides[0].time_kind(base) == sides[1].time_kind(other) == "host"
+        if hosts and min(base.p50_us, other.p50_us) >= _SHIFT_MIN_US:
+            logs.append(math.log(base.p50_us / other.p50_us))
+    if len(logs) < _SHIFT_MIN_NODES:
+        return None
+    return Shift(ratio=math.exp(float(np.median(logs))), node_count=len(logs))
+
+
+def _node(
+    sides: tuple[_Recording, _Recording],
+    at_base: int,
+    at_other: int,
+    *,
+    path: tuple[str, ...],
+    shift: Shift | None,
+    floor: float,
+    found_by: Any,
+) -> NodeChange:
+    base, other = sides[0].rows[at_base], sides[1].rows[at_other]
+    kind = _common_kind(sides[0].time_kind(base), sides[1].time_kind(other), base, other)
+    judged = _judged(base, other, kind, floor=floor, shift=shift.ratio if shift else None)
+    base_us, other_us = sides[0].us(base), sides[1].us(other)
+    return NodeChange(
+        name=base.name,
+        other_name=other.name,
+        op_type=base.op_type,
+        other_op_type=other.op_type,
+        provider=base.provider,
+        other_provider=other.provider,
+        scope=base.scope,
+        match=found_by,
+        time_kind=kind,
+        base_us=base_us,
+        other_us=other_us,
+        delta_us=other_us - base_us,
+        base_p50_us=base.p50_us,
+        other_p50_us=other.p50_us,
+        base_p25_us=base.p25_us,
+        base_p75_us=base.p75_us,
+        other_p25_us=other.p25_us,
+        other_p75_us=other.p75_us,
+        shift_adjusted_ratio=judged.ratio / shift.ratio
+        if judged.ratio and shift and kind == "host" else None,
+        base_device_us=_per_run(base.device_us, sides[0]),
+        other_device_us=_per_run(other.device_us, sides[1]),
+        input_shapes=base.input_shapes,
+        output_shapes=base.output_shapes,
+        path=path,
+        order=base.order,
+        other_order=other.order,
+        **judged._asdict(),
+    )  # fmt: skip
+
+
+def _common_kind(base: TimeKind, other: TimeKind, first: NodeRow, second: NodeRow) -> TimeKind:
+    """What can be compared of two nodes: host times, else device times, else nothing."""
+    if base == other == "host":
+        return "host"
+    return "launch" if None in (first.device_us, second.device_us) else "device"
+
+
+def _judged(
+    base: NodeRow, other: NodeRow, kind: TimeKind, *, floor: float, shift: float | None
+) -> Judged:
+    if kind == "launch":
+        return UNKNOWN
+    if kind == "device":
+        # A profile keeps no spread of device times: a ratio, and no verdict.
+        return judge(Spread(base.device_p50_us), Spread(other.device_p50_us), floor=floor)
+    return judge(_spread_of(base), _spread_of(other), floor=floor, shift=shift)
+
+
+def _spread_of(row: NodeRow) -> Spread:
+    return Spread(row.p50_us, row.ci95_us, row.run_count, row.min_us, row.max_us)
+
+
+def _per_run(us: float | None, side: _Recording) -> float | None:
+    return None if us is None else us / side.runs
+
+
+def _lone(side: _Recording, taken: set[int], where: Sequence[tuple[str, ...]]) -> list[LoneNode]:
+    """The nodes that the other profile has not."""
+    return [
+        LoneNode(
+            name=row.name,
+            op_type=row.op_type,
+            provider=row.provider,
+            scope=row.scope,
+            us=side.us(row),
+            p50_us=row.p50_us,
+            time_kind=side.time_kind(row),
+            input_shapes=row.input_shapes,
+            output_shapes=row.output_shapes,
+            path=where[i],
+            order=row.order,
+        )
+        for i, row in enumerate(side.rows)
+        if i not in taken
+    ]
+
+
+def _unprofiled(base: Profile, other: Profile) -> RunChange | None:
+    """Latency without the profiler, where both were measured so."""
+    if not base.twin_p50_us or not other.twin_p50_us:
+        return None
+    return RunChange(
+        basis="measured latency",
+        base_us=base.twin_p50_us,
+        other_us=other.twin_p50_us,
+        ratio=base.twin_p50_us / other.twin_p50_us,
+    )
+
+
+class _Half(NamedTuple):
+    """One node on one side, as sums need it."""
+
+    op_type: str
+    provider: str
+    module: tuple[str, ...]
+    us: float
+    kind: TimeKind
+    side: int
+
+
+class _Sum(Struct):
+    """Both sides of one sum."""
+
+    us: tuple[list[float], list[float]]
+    kinds: set[TimeKind]
+
+    def times(self) -> dict[str, float]:
+        """Both sums, and what lies between them."""
+        base, other = (math.fsum(side) for side in self.us)
+        return {"base_us": base, "other_us": other, "delta_us": other - base}
+
+    def fields(self) -> dict[str, Any]:
+        """The same with the nodes counted, and what the time is."""
+        kind = next((k for k in ("launch", "device") if k in self.kinds), "host")
+        counts = {"base_node_count": len(self.us[0]), "other_node_count": len(self.us[1])}
+        return self.times() | counts | {"time_kind": kind}
+
+
+class _Parts:
+    """Every node of both profiles once, to be summed by whatever they have in common."""
+
+    def __init__(
+        self, nodes: Iterable[NodeChange], removed: list[LoneNode], added: list[LoneNode]
+    ) -> None:
+        self._halves: list[_Half] = []
+        for n in nodes:
+            module = n.path[:-1]
+            base = _Half(n.op_type, n.provider, module, n.base_us, n.time_kind, 0)
+            other = _Half(n.other_op_type, n.other_provider, module, n.other_us, n.time_kind, 1)
+            self._halves += [base, other]
+        for side, lone in enumerate((removed, added)):
+            self._halves += [
+                _Half(n.op_type, n.provider, n.path[:-1], n.us, n.time_kind, side) for n in lone
+            ]
+
+    def operators(self) -> tuple[OperatorChange, ...]:
+        """By operator, the largest change first."""
+        sums = self._by(lambda half: operator_name(half.op_type))
+        return _ordered([OperatorChange(op_type=op, **s.fields()) for op, s in sums])
+
+    def providers(self) -> tuple[ProviderChange, ...]:
+        """By provider, the largest change first."""
+        sums = self._by(lambda half: half.provider)
+        return _ordered([ProviderChange(provider=p, **s.fields()) for p, s in sums])
+
+    def modules(self) -> tuple[ModuleChange, ...]:
+        """By the module that a node lies in directly, the largest change first."""
+        sums = self._by(lambda half: half.module)
+        return _ordered([ModuleChange(path=path, **s.times()) for path, s in sums])
+
+    def _by(self, key: Callable[[_Half], Hashable]) -> Iterable[tuple[Any, _Sum]]:
+        sums: dict[Hashable, _Sum] = {}
+        for half in self._halves:
+            found = sums.setdefault(key(half), _Sum(([], []), set()))
+            found.us[half.side].append(half.us)
+            found.kinds.add(half.kind)
+        return sums.items()
+
+
+def _ordered(rows: list[Any]) -> tuple[Any, ...]:
+    return tuple(sorted(rows, key=lambda row: -abs(row.delta_us)))
