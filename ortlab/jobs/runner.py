@@ -55,6 +55,11 @@ def runner_lock(settings: Settings) -> FileLock:
     return FileLock(settings.home / "runner.lock", is_singleton=False)
 
 
+def measuring_lock(settings: Settings) -> FileLock:
+    """The lock of whoever measures right now: a runner its study, or the machine's roofs."""
+    return FileLock(settings.home / "measuring.lock", is_singleton=False)
+
+
 def serve(settings: Settings, *, run: local.Run | None = None) -> None:
     """Measure until nothing was queued for `runner_idle_s`; at once when another runner serves."""
     store = Store(settings)
@@ -79,13 +84,15 @@ def _serve_alone(store: Store, queue: Queue, run: local.Run | None) -> None:
     store.sweep()
     last_work_s = time.monotonic()
     while time.monotonic() - last_work_s < store.settings.runner_idle_s:
-        claimed = queue.claim() if queue.waiting() else None
-        if claimed is None:
+        if not queue.waiting():
             time.sleep(POLL_S)
             continue
-        log.info("study %s: started", claimed)
-        local.run_study(store, queue, claimed, run=run)
-        log.info("study %s: ended", claimed)
+        with measuring_lock(store.settings):
+            claimed = queue.claim()
+            if claimed is not None:
+                log.info("study %s: started", claimed)
+                local.run_study(store, queue, claimed, run=run)
+                log.info("study %s: ended", claimed)
         last_work_s = time.monotonic()
 
 

@@ -38,6 +38,7 @@ TASKS = {
     "outputs": "ortlab.worker.outputs:record",
     "compare": "ortlab.worker.outputs:compare",
     "profile": "ortlab.worker.profiling:profile",
+    "peaks": "ortlab.worker.peaks:peaks",
     "trace": "ortlab.worker.traces:read",
 }
 """Every task by name. Each is a function of (request, context) that returns plain data."""

@@ -12,6 +12,7 @@ from math import prod
 
 from msgspec import Struct
 
+from ortlab.catalog import flops as arithmetic
 from ortlab.worker.reading import dtypes, shape_rules
 from ortlab.worker.reading.dimensions import names
 from ortlab.worker.reading.shapes import (
@@ -172,7 +173,7 @@ def _matmul(call: Call) -> list[Fact]:
 def _matmul_flops(call: Call, outputs: list[Fact]) -> int:
     left = call.shape(0)
     inner = left[-2] if call.attribute("transA", 0) and len(left) > 1 else left[-1]
-    return int(2 * _elements(outputs[0]) * inner)
+    return arithmetic.product(_shape(outputs[0]), inner=inner)
 
 
 def _matmul_nbits(call: Call) -> list[Fact]:
@@ -190,8 +191,7 @@ def _convolution(call: Call) -> list[Fact]:
 
 
 def _convolution_flops(call: Call, outputs: list[Fact]) -> int:
-    # Each output element sums over the kernel and the channels of its group.
-    return 2 * _elements(outputs[0]) * prod(call.shape(_second_operand(call))[1:])
+    return arithmetic.convolution(_shape(outputs[0]), weight=call.shape(_second_operand(call)))
 
 
 def _transposed(call: Call) -> list[Fact]:
@@ -217,8 +217,7 @@ def _transposed_size(call: Call, sizes: Shape, kernel: Shape, i: int) -> int:
 
 
 def _transposed_flops(call: Call, outputs: list[Fact]) -> int:
-    # Each input element is multiplied into every kernel place and output channel of its group.
-    return 2 * prod(call.shape(0)) * prod(call.shape(1)[1:])
+    return arithmetic.transposed_convolution(call.shape(0), weight=call.shape(1))
 
 
 def _recurrent(call: Call) -> list[Fact]:
@@ -236,7 +235,8 @@ def _recurrent(call: Call) -> list[Fact]:
 def _recurrent_flops(call: Call, outputs: list[Fact]) -> int:
     steps, batch, _ = call.shape(0)
     # Both weight matrices hold all gates: [directions, gates * hidden, inputs].
-    return 2 * steps * batch * (prod(call.shape(1)) + prod(call.shape(2)))
+    weights = prod(call.shape(1)) + prod(call.shape(2))
+    return arithmetic.recurrent(positions=steps * batch, weights=weights)
 
 
 def _einsum_terms(call: Call) -> tuple[dict[str, int], str]:
@@ -280,25 +280,27 @@ def _attention(call: Call) -> list[Fact]:
 def _attention_flops(call: Call, outputs: list[Fact]) -> int:
     query = call.shape(0)
     if call.node.domain == "com.microsoft" and call.node.op_type == "Attention":
-        batch, length, _ = query
-        weight = call.shape(1)
-        # The projection, then scores and their use: two products of length x length x hidden.
-        return 2 * batch * length * prod(weight) + 4 * batch * length * length * (weight[1] // 3)
+        batch, length, hidden = query
+        projected = call.shape(1)[1]
+        return arithmetic.projected_attention(
+            batch=batch, length=length, keys=length, hidden=hidden, projected=projected,
+            values=projected // 3,
+        )  # fmt: skip
     if any(call.given(i) for i in _PAST[call.node.domain]):
         raise Undecided
-    key = call.shape(1)
-    length = key[-2]
-    return 2 * prod(query) * length + 2 * _elements(outputs[0]) * length
+    return arithmetic.attention(
+        query=prod(query), output=prod(_shape(outputs[0])), keys=call.shape(1)[-2]
+    )
 
 
 # Inputs that lengthen the keys by what earlier runs left; their sizes are not all declared.
 _PAST = {"": (4, 5), "com.microsoft": (6, 7)}
 
 
-def _elements(fact: Fact) -> int:
+def _shape(fact: Fact) -> Shape:
     if fact.shape is None:
         raise Undecided
-    return prod(fact.shape)
+    return fact.shape
 
 
 _PRODUCTS = ("FusedMatMul", "Gemm", "MatMul", "MatMulInteger", "QLinearMatMul", "FusedGemm",
@@ -312,7 +314,9 @@ FLOPS: dict[str, Callable[[Call, list[Fact]], int]] = {
     **dict.fromkeys(("Attention", "MultiHeadAttention"), _attention_flops),
     "ConvTranspose": _transposed_flops,
     "Einsum": _einsum_flops,
-    "MatMulNBits": lambda call, outputs: 2 * _elements(outputs[0]) * call.shape(0)[-1],
+    "MatMulNBits": lambda call, outputs: arithmetic.product(
+        _shape(outputs[0]), inner=call.shape(0)[-1]
+    ),
 }
 """Multiplications and additions by operator."""
 

@@ -1,0 +1,326 @@
+"""Each node of a profile against the roofs of this machine, and what would be gained at them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from ortlab.analysis import node_work
+from ortlab.analysis.node_work import Tensor, Work
+from ortlab.catalog import flops as catalog
+from ortlab.domain import units
+from ortlab.domain.roofline import (
+    BOUNDS,
+    Bound,
+    BoundRow,
+    MemoryRoof,
+    NodeRoof,
+    Peaks,
+    RooflineReport,
+    Worth,
+)
+from ortlab.domain.trace import NodeRow, Profile
+
+# Providers that run on the processor whose roofs were measured. The first is what traces of
+# ONNX Runtime 0.4 say, which had no other provider to name.
+ON_PROCESSOR = frozenset({"", "CPUExecutionProvider", "XnnpackExecutionProvider",
+                          "DnnlExecutionProvider", "ACLExecutionProvider"})  # fmt: skip
+# A node that takes no longer than this many empty nodes is mostly the cost of being a node.
+NEAR_DISPATCH = 2.0
+# Below this part of the node time a gain is not worth a sentence.
+LEAST_WORTH_SHARE = 0.001
+MAX_WORTH = 50
+# So far above a roof a figure needs an explanation.
+_ABOVE_ROOF = 1.1
+_LAUNCH_WHY = "launch times, without device times in the trace"
+_DEVICE_WHY = "a device whose roofs were not measured"
+_ROOF_WHY = "numbers of a type without a measured roof"
+_TIME_WHY = "times below the trace's clock tick of 1 µs"
+
+
+def roofline(
+    profile: Profile,
+    peaks: Peaks,
+    *,
+    threads: int | None = None,
+    weights: Mapping[str, Sequence[Tensor | None]] | None = None,
+    foreign: bool = False,
+) -> RooflineReport:
+    """Which limit holds each node, and what a run would gain if every node ran at its limit.
+
+    Args:
+        profile: steady runs, so that first runs do not count.
+        peaks: roofs of this machine.
+        threads: of one operator when the profile was recorded; None where that is not known.
+        weights: where the graph is known, by node name: its weights by the place of their input.
+        foreign: the trace may come from another machine than the roofs.
+    """
+    rows = [row for row in profile.nodes if row.calls > 0]
+    works = {row.order: node_work.work(row, weights=(weights or {}).get(row.name, ()))
+             for row in rows}  # fmt: skip
+    roofs = _Roofs(peaks, weights_bytes=sum(work.weight_bytes for work in works.values()))
+    nodes = [_node(row, works[row.order], roofs, profile) for row in rows]
+    run_us = sum(node.time_us for node in nodes)
+    nodes = [_with_share(node, run_us) for node in nodes]
+    uncounted = [node for node in nodes if node.flops is None]
+    report = RooflineReport(
+        peaks=peaks,
+        threads=threads or peaks.threads,
+        nodes=tuple(sorted(nodes, key=lambda node: (-node.time_us, node.order))),
+        worth=_worth(nodes),
+        bounds=_bound_rows(nodes, run_us),
+        run_us=run_us,
+        total_gain_us=sum(node.gain_us for node in nodes),
+        uncounted_count=len(uncounted),
+        uncounted_share=_part(sum(node.time_us for node in uncounted), run_us),
+    )
+    return msgspec.structs.replace(
+        report, caveats=_caveats(report, profile, threads=threads, foreign=foreign)
+    )
+
+
+class _Roofs:
+    """The roofs, and which of them hold for a model of a certain size."""
+
+    def __init__(self, peaks: Peaks, *, weights_bytes: int) -> None:
+        self.peaks = peaks
+        # Every run reads all weights once, so that they stay in a cache only together.
+        self.weights = self.level(weights_bytes)
+        # What the profiler adds to the time of a node that does nothing.
+        self.profiler_us = max(peaks.profiled_node_us - peaks.dispatch_us, 0.0)
+
+    def level(self, size: float) -> MemoryRoof | None:
+        """The smallest level that so many bytes fit in."""
+        fitting = (r for r in self.peaks.memory if r.capacity_bytes is None
+                   or size <= r.capacity_bytes)  # fmt: skip
+        return next(fitting, None)
+
+    def slower_level(self, work: Work) -> str | None:
+        """The level whose roof costs most of a node's memory time."""
+        data = self.level(work.data_bytes or 0)
+        if work.data_bytes is None or data is None or self.weights is None:
+            return None
+        on_weights = work.weight_bytes / self.weights.bytes_per_s
+        return (self.weights if on_weights > work.data_bytes / data.bytes_per_s else data).level
+
+    def memory_us(self, work: Work) -> float | None:
+        """Time to read and write everything once, each part from the level it fits in."""
+        if work.data_bytes is None:
+            return None
+        data = self.level(work.data_bytes)
+        if data is None or self.weights is None:
+            return None
+        return (work.data_bytes / data.bytes_per_s
+                + work.weight_bytes / self.weights.bytes_per_s) * 1e6  # fmt: skip
+
+    def compute_us(self, work: Work) -> float | None:
+        """Time for the arithmetic at the roof of its number type."""
+        if not work.flops:
+            return None if work.flops is None else 0.0
+        rate = self.peaks.flop_per_s(work.kind)
+        return None if rate is None else work.flops / rate * 1e6
+
+
+def _node(row: NodeRow, work: Work, roofs: _Roofs, profile: Profile) -> NodeRoof:
+    runs = row.run_count or max(profile.counted_runs, 1)
+    calls = row.calls / runs
+    seen_us = _own_us(row, runs)
+    # The profiler's part cannot be more than the node's time itself.
+    time_us = max(
+        seen_us - calls * roofs.profiler_us, min(seen_us, calls * roofs.peaks.dispatch_us)
+    )
+    bound, bound_us, why = _bound(row, work, roofs, profile, seen_us=seen_us / calls)
+    flops = None if work.flops is None else work.flops * calls
+    moved = None if work.bytes is None else work.bytes * calls
+    at_bound_us = None if bound_us is None else bound_us * calls
+    return NodeRoof(
+        order=row.order,
+        name=row.name,
+        op_type=row.op_type,
+        provider=row.provider,
+        bound=bound,
+        time_us=time_us,
+        calls_per_run=calls,
+        kind=work.kind,
+        flops=flops,
+        bytes=moved,
+        weight_bytes=work.weight_bytes * calls,
+        intensity=_ratio(flops, moved),
+        flop_per_s=_per_second(flops, time_us),
+        bytes_per_s=_per_second(moved, time_us),
+        attainable_flop_per_s=_per_second(flops, at_bound_us),
+        bound_us=at_bound_us,
+        reached_share=_ratio(at_bound_us, time_us),
+        gain_us=0.0 if at_bound_us is None else max(time_us - at_bound_us, 0.0),
+        level=roofs.slower_level(work),
+        why=why,
+    )
+
+
+def _own_us(row: NodeRow, runs: int) -> float:
+    """Its own time in one run: device time where the trace has it, bodies inside left out."""
+    if row.device_p50_us is not None:
+        return row.device_p50_us
+    if row.self_p50_us is not None:
+        return row.self_p50_us
+    return row.p50_us if row.self_us == row.total_us else row.self_us / runs
+
+
+def _bound(
+    row: NodeRow, work: Work, roofs: _Roofs, profile: Profile, *, seen_us: float
+) -> tuple[Bound, float | None, str]:
+    """What holds one call of a node, the least time it then takes, and why that is not known."""
+    if row.provider not in ON_PROCESSOR:
+        launched = row.provider in profile.async_providers and row.device_p50_us is None
+        return ("launch", None, _LAUNCH_WHY) if launched else ("unknown", None, _DEVICE_WHY)
+    if work.flops is None or work.data_bytes is None:
+        return "unknown", None, work.why
+    if seen_us <= 0:
+        return "unknown", None, _TIME_WHY
+    compute_us, memory_us = roofs.compute_us(work), roofs.memory_us(work)
+    if memory_us is None or (compute_us is None and _is_heavy(row)):
+        return "unknown", None, _ROOF_WHY
+    # Arithmetic on whole numbers and the like has no roof, but is never what such nodes wait for.
+    terms: dict[Bound, float] = {"compute": compute_us or 0.0, "memory": memory_us,
+                                 "dispatch": roofs.peaks.dispatch_us}  # fmt: skip
+    slowest = max(terms, key=lambda name: terms[name])
+    if seen_us <= NEAR_DISPATCH * max(roofs.peaks.profiled_node_us, roofs.peaks.dispatch_us):
+        return "dispatch", terms[slowest], ""
+    return slowest, terms[slowest], ""
+
+
+def _is_heavy(row: NodeRow) -> bool:
+    rule = catalog.cost(row.op_type)
+    return rule is not None and rule.family in catalog.HEAVY
+
+
+def _ratio(part: float | None, whole: float | None) -> float | None:
+    return part / whole if part is not None and whole else None
+
+
+def _per_second(count: float | None, us: float | None) -> float | None:
+    return count / us * 1e6 if count is not None and us else None
+
+
+def _part(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
+
+
+def _with_share(node: NodeRoof, run_us: float) -> NodeRoof:
+    return msgspec.structs.replace(node, gain_share=_part(node.gain_us, run_us))
+
+
+def _bound_rows(nodes: Sequence[NodeRoof], run_us: float) -> tuple[BoundRow, ...]:
+    rows = []
+    for bound in BOUNDS:
+        own = [node for node in nodes if node.bound == bound]
+        if own:
+            spent = sum(node.time_us for node in own)
+            rows.append(BoundRow(bound=bound, node_count=len(own), time_us=spent,
+                                 share=_part(spent, run_us),
+                                 gain_us=sum(node.gain_us for node in own)))  # fmt: skip
+    return tuple(rows)
+
+
+def _worth(nodes: Sequence[NodeRoof]) -> tuple[Worth, ...]:
+    gaining = [node for node in nodes if node.gain_share >= LEAST_WORTH_SHARE]
+    gaining.sort(key=lambda node: (-node.gain_us, node.order))
+    return tuple(
+        Worth(
+            order=node.order,
+            name=node.name,
+            op_type=node.op_type,
+            bound=node.bound,
+            reached_share=node.reached_share or 0.0,
+            gain_us=node.gain_us,
+            gain_share=node.gain_share,
+            sentence=_sentence(node),
+        )
+        for node in gaining[:MAX_WORTH]
+    )
+
+
+def _sentence(node: NodeRoof) -> str:
+    named = f"{node.op_type} {node.name}".strip() if node.name else f"An unnamed {node.op_type}"
+    gain = f"{units.time(node.gain_us)} ({units.share(node.gain_share)} of the node time) shorter"
+    if node.bound == "dispatch":
+        return (
+            f"{named} has almost nothing to do: it takes {units.time(node.time_us)} where "
+            f"{units.time(node.bound_us)} would do; the run would then be {gain}."
+        )
+    roof = f"{node.kind or 'compute'} roof"
+    if node.bound == "memory":
+        roof = "roof of main memory" if node.level in (None, "memory") else f"{node.level} roof"
+    return (
+        f"{named} reaches {units.share(node.reached_share)} of the {roof}; at the roof the run "
+        f"would be {gain}."
+    )
+
+
+def _caveats(
+    report: RooflineReport, profile: Profile, *, threads: int | None, foreign: bool
+) -> tuple[str, ...]:
+    """Every limit of these figures that applies here."""
+    found = [_machine_caveat(report, foreign=foreign), _threads_caveat(report, threads)]
+    if report.uncounted_count:
+        found.append(
+            f"{_nodes(report.uncounted_count)}, {units.share(report.uncounted_share)} of the time, "
+            f"{'is' if report.uncounted_count == 1 else 'are'} not counted: {_reasons(report)}."
+        )
+    found.append(_correction_caveat(report))
+    above = [n for n in report.nodes if (n.reached_share or 0) > _ABOVE_ROOF and not n.why]
+    if above:
+        found.append(
+            f"{_nodes(len(above))} did better than {'its' if len(above) == 1 else 'their'} roof: "
+            "data stayed in a cache closer to the core than was assumed, or less work was done "
+            "than the shapes say."
+        )
+    if any(row.bound == "launch" for row in report.bounds):
+        found.append("Nodes whose times are launch times are not classified.")
+    if not profile.steady_only and any(run.warmup for run in profile.runs):
+        found.append("Warm-up runs are counted too.")
+    return tuple(text for text in found if text)
+
+
+def _machine_caveat(report: RooflineReport, *, foreign: bool) -> str:
+    if not foreign:
+        return ""
+    return (
+        "The roofs are those of this machine; the trace may come from another one, and then "
+        "bounds and gains do not hold."
+    )
+
+
+def _threads_caveat(report: RooflineReport, threads: int | None) -> str:
+    used = report.peaks.threads
+    many = f"{used} thread{'s' * (used != 1)}"
+    if threads is None:
+        return f"The trace does not tell how many threads it ran with; the roofs are for {many}."
+    if threads != used:
+        return f"The roofs are for {many}, but the profile was recorded with {threads}."
+    return ""
+
+
+def _correction_caveat(report: RooflineReport) -> str:
+    extra = report.peaks.profiled_node_us - report.peaks.dispatch_us
+    if extra <= 0:
+        return "Times are as the profiler saw them, its own part included."
+    return (
+        f"From the time of every call {units.time(extra)} is taken off: so much longer an empty "
+        "node looks here with the profiler on. Nodes with many inputs cost it more."
+    )
+
+
+def _nodes(count: int) -> str:
+    return f"{units.count(count)} node{'s' * (count != 1)}"
+
+
+def _reasons(report: RooflineReport) -> str:
+    """Why nodes are not counted, the reason with the most time first."""
+    spent: dict[str, float] = {}
+    for node in report.nodes:
+        if node.flops is None:
+            why = node.why or node_work.UNFIT
+            spent[why] = spent.get(why, 0.0) + node.time_us
+    return "; ".join(sorted(spent, key=lambda why: -spent[why])[:3])
