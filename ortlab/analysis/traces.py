@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from msgspec.structs import replace
 
 from ortlab.analysis.derived import Derived, derive
 from ortlab.analysis.node_rows import node_rows
@@ -21,8 +20,9 @@ from ortlab.analysis.operators import (
 )
 from ortlab.analysis.runs import OUTSIDE, run_rows
 from ortlab.analysis.stored_events import Events, StoredTrace
+from ortlab.analysis.summary import with_twin
 from ortlab.analysis.trust import Evidence, async_providers, trust
-from ortlab.domain.trace import NOT_TOLD, Profile, Run, SessionTimes
+from ortlab.domain.trace import NOT_TOLD, Profile, SessionTimes
 
 # Session, Node, Kernel and Api; the worker lists what else it met after them.
 KNOWN_CATEGORIES = 4
@@ -93,13 +93,6 @@ def profile_of(derived: Derived, *, source: str, steady: bool) -> tuple[Profile,
     return found, evidence
 
 
-def with_twin(found: Profile, evidence: Evidence, *, twin_p50_us: float | None) -> Profile:
-    """The profile beside the p50 that the same configuration has without the profiler."""
-    ratio = _overhead(found.runs, twin_p50_us)
-    evidence = replace(evidence, overhead_ratio=ratio)
-    return replace(found, twin_p50_us=twin_p50_us, overhead_ratio=ratio, trust=trust(evidence))
-
-
 def _file_fields(stored: StoredTrace) -> dict[str, Any]:
     """Fields of the profile that the whole file has, whichever runs are counted."""
     facts = stored.facts
@@ -116,13 +109,6 @@ def _file_fields(stored: StoredTrace) -> dict[str, Any]:
             name: count for name, count in facts.category_counts.items() if name not in known
         },
     }
-
-
-def _overhead(rows: tuple[Run, ...], twin_p50_us: float | None) -> float | None:
-    steady = [run.duration_us for run in rows if not run.warmup]
-    if not steady or not twin_p50_us:
-        return None
-    return float(np.median(steady)) / twin_p50_us
 
 
 def _session_times(session: Events) -> SessionTimes:

@@ -18,7 +18,7 @@ from ortlab.store.home import Store
 from ortlab.store.traces import DigestFiles
 
 if TYPE_CHECKING:
-    from ortlab.analysis.digest import TraceSummary
+    from ortlab.analysis.summary import TraceSummary
 
 
 def row_of(study: Study, configuration_id: str) -> ConfigurationResult:
@@ -171,9 +171,9 @@ def _profile_or_none(store: Store, study: Study, row: ConfigurationResult) -> Pr
 # Artifacts never change, so neither does what they mean.
 @lru_cache(maxsize=32)
 def _cached_summary(path: str) -> TraceSummary:
-    from ortlab.analysis import digest
+    from ortlab.analysis import summary
 
-    return digest.summary(Path(path))
+    return summary.read(Path(path))
 
 
 def _placement(row: ConfigurationResult, profile: Profile | None) -> Placement:
