@@ -6,15 +6,19 @@ import gzip
 import json
 import zlib
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ortlab.domain.trace import Signature
 from ortlab.errors import TraceError
 from ortlab.sandbox.spawn import run_task
 from ortlab.worker import traces
+from ortlab.worker.tracing import reader
 from ortlab.worker.tracing import source as trace_source
 from tests.trace_text import DATA, decoded, node, profile, recorded, session, text
 
@@ -26,6 +30,15 @@ def refusal(content: str | bytes, *, name: str = "trace.json") -> TraceError:
     with pytest.raises(TraceError) as caught:
         decoded(content, name=name)
     return caught.value
+
+
+def rows_of(events: Path) -> list[dict[str, Any]]:
+    """The stored events, each with the fields of its signature."""
+    table = pq.read_table(events)
+    packed = zlib.decompress(pq.read_metadata(events).metadata[b"ortlab.signatures"])
+    fields = [field.name for field in msgspec.structs.fields(Signature)]
+    signatures = [dict(zip(fields, one, strict=False)) for one in msgspec.msgpack.decode(packed)]
+    return [{**row, **signatures[row["sig"]]} for row in table.to_pylist()]
 
 
 def test_worker_process_reads_a_recorded_trace(tmp_path: Path) -> None:
@@ -154,7 +167,7 @@ def test_a_flood_of_empty_objects_is_given_up_early(separator: bytes) -> None:
     # The whole would be 60 MB; reading must stop after PATIENCE_EVENTS of them.
     error = refusal(b"[" + (b"{}" + separator) * (60_000_000 // (2 + len(separator))))
     assert error.kind == "not_ort_trace"
-    assert f"{traces.PATIENCE_EVENTS + 1:,}" in error.message
+    assert f"{reader.PATIENCE_EVENTS + 1:,}" in error.message
 
 
 @pytest.mark.parametrize(
@@ -190,10 +203,10 @@ def test_odd_arguments_are_left_out_and_the_event_stays() -> None:
     odd["args"] |= {"thread_scheduling_stats": [1], "mem_bytes_in_use": {"a": 1}, "new": [[1]]}
     odd["tid"] = "worker-7"
     facts, events = decoded(text([odd, node("b", 6, 5, output_size=12)]))
-    rows = pq.read_table(events).to_pylist()
+    rows = rows_of(events)
     assert facts.damaged_count == 0
     assert [row["name"] for row in rows] == ["a", "b"]
-    assert [row["output_size"] for row in rows] == [None, 12]
+    assert [row["output_bytes"] for row in rows] == [None, 12]
 
 
 def test_fractional_times_are_rounded_to_microseconds() -> None:
@@ -209,7 +222,7 @@ def test_names_that_old_versions_did_not_escape_are_read_by_position() -> None:
     names = ['say "hi"', "back\\slash", "two\nlines", "plain"]
     content = "[\n" + ",\n".join(line % name for name in names) + "\n]\n"
     facts, events = decoded(content)
-    rows = pq.read_table(events).to_pylist()
+    rows = rows_of(events)
     assert [row["name"] for row in rows] == names
     assert {row["op_type"] for row in rows} == {"Add"}
     assert (facts.recovered_count, facts.damaged_count, facts.truncated) == (3, 0, False)

@@ -1,4 +1,4 @@
-"""One event of a trace, decoded by type, and what can be saved of one that is not valid."""
+"""Single events of a trace: made plain one by one, saved where they are not valid."""
 
 from __future__ import annotations
 
@@ -7,113 +7,31 @@ from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import msgspec
-from msgspec import Struct
+
+from ortlab.worker.tracing.formats import (
+    DEVICE_TEXTS,
+    INDEXES,
+    NUMBERS,
+    ODD_KEY,
+    TEXTS,
+    UNREADABLE,
+)
 
 # ORT's clock starts with the session: ten years of µs are a broken number.
 MAX_TIME_US = 10 * 365 * 86_400 * 10**6
 # A name with line breaks is written over several lines; nobody names a node in more.
 MAX_PENDING_LINES = 8
-MAX_NAME_CHARACTERS = 500
+_MAX_NUMBER = 1 << 62
 
-Number: TypeAlias = int | float
-Scalar: TypeAlias = str | int | float | None
-
-
-class MainThread(Struct, gc=False):
-    """What the calling thread did in ORT's thread pool during one node, µs."""
-
-    Run: Number = 0
-    Wait: Number = 0
-
-
-class ThreadStats(Struct, gc=False):
-    """`thread_scheduling_stats` of one node event."""
-
-    main_thread: MainThread | None = None
-
-
-class Arguments(Struct, gc=False):
-    """What an event tells beside its times; all versions, every one optional."""
-
-    op_name: str | None = None
-    provider: str | None = None
-    node_index: Scalar = None
-    exec_plan_index: Scalar = None
-    graph_index: Scalar = None
-    parameter_size: Scalar = None
-    activation_size: Scalar = None
-    output_size: Scalar = None
-    input_type_shape: msgspec.Raw = msgspec.Raw()
-    output_type_shape: msgspec.Raw = msgspec.Raw()
-    thread_scheduling_stats: ThreadStats | str | None = None
-    mem_bytes_in_use: Scalar = None
-    mem_in_use_delta: Scalar = None
-    mem_bytes_requested_in_use: Scalar = None
-    mem_requested_in_use_delta: Scalar = None
-    mem_in_use_peak: Scalar = None
-    mem_arena_held: Scalar = None
-    mem_arena_held_delta: Scalar = None
-    parent_ort_event_name: str | None = None
-    ort_correlation_id: Scalar = None
-    ep: str | None = None
-    ov_node_type: str | None = None
-    max_num_events: Scalar = None
-    dropped_event_count: Scalar = None
-    name: Scalar = None
-
-
-NO_ARGUMENTS = Arguments()
-
-
-class Event(Struct, gc=False):
-    """One event as the file has it. `ph` X is a span; ORT writes nothing else."""
-
-    cat: str = ""
-    name: str = ""
-    ph: str = "X"
-    ts: Number | None = None
-    dur: Number | None = None
-    pid: Scalar = None
-    tid: Scalar = None
-    args: Arguments | None = None
-
-    def is_sound(self) -> bool:
-        """Whether this is an event with a place in time, if it is a span at all."""
-        if self.ph != "X":
-            return bool(self.ph)
-        ts, dur = self.ts, self.dur
-        return (
-            ts is not None
-            and dur is not None
-            and -MAX_TIME_US <= ts <= MAX_TIME_US
-            and 0 <= dur <= MAX_TIME_US
-            and bool(self.name)
-        )
-
-
-_ARRAY = msgspec.json.Decoder(list[Event])
-_ONE = msgspec.json.Decoder(Event)
-_ANYTHING = msgspec.json.Decoder()
-UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""Everything that decoding hostile JSON can raise."""
-
-
-def event_array(block: bytes) -> list[Event] | None:
-    """All events of a block of lines, or None when anything in it is not as it should be."""
-    body = block.strip(b" \t\r\n,")
-    body = body.removeprefix(b"[").removesuffix(b"]").strip(b" \t\r\n,")
-    try:
-        return _ARRAY.decode(b"[" + body + b"]")
-    except UNREADABLE:
-        return None
-
-
+Event: TypeAlias = dict[str, Any]
 Found: TypeAlias = tuple[Event | None, int, bool]
 """An event or None for a damaged one, its line, and whether it had to be recovered."""
 
+_ANYTHING = msgspec.json.Decoder()
+
 
 class Salvage:
-    """Reads a damaged block event by event."""
+    """Reads a block event by event, when it cannot be read as a whole."""
 
     def __init__(self) -> None:
         self._pending: list[tuple[bytes, int]] = []
@@ -154,8 +72,8 @@ class Salvage:
             yield from self._continued(bare, number)
             return
         yield from ((None, at, False) for at in self.flush())
-        several = event_array(line)
-        if several is not None:
+        several = _several(line)
+        if several:
             yield from ((event, number, False) for event in several)
             return
         yield from self._broken(bare, number)
@@ -182,46 +100,89 @@ class Salvage:
             yield from ((None, at, False) for at in self.flush())
 
 
-def _decoded(body: bytes) -> Event | None:
-    """The event, if this is valid JSON in valid UTF-8; odd argument types are left out."""
+def plain(event: Event) -> Event | None:
+    """The event with its fields as a typed decoder wants them; None for one that is unsound.
+
+    Times in fractions are rounded; arguments of an unexpected type go under `ODD_KEY`.
+    An event of another phase than X needs no times.
+    """
+    phase, category = event.get("ph", "X"), event.get("cat", "")
+    if not (isinstance(phase, str) and phase and isinstance(category, str)):
+        return None
+    arguments = event.get("args")
+    result = {**event, "cat": category, "ph": phase, "args": _plain_arguments(arguments)}
+    if phase != "X":
+        return result
+    ts, dur, name = _time(event.get("ts")), _time(event.get("dur")), event.get("name")
+    if ts is None or dur is None or dur < 0 or not (isinstance(name, str) and name):
+        return None
+    return {**result, "ts": ts, "dur": dur}
+
+
+def whole(value: Any) -> int | None:
+    """The whole number that this is, or that ORT wrote as text; None when it is none."""
     try:
-        return _ONE.decode(body)
+        number: int = msgspec.convert(value, int, strict=False)
     except UNREADABLE:
-        return _lenient(body)
+        return None
+    return number if abs(number) < _MAX_NUMBER else None
 
 
-def _lenient(body: bytes) -> Event | None:
-    """The event of an object with unexpected types in its arguments."""
+def _time(value: Any) -> int | None:
+    if isinstance(value, float) and abs(value) <= MAX_TIME_US:
+        return round(value)
+    number = whole(value)
+    return number if number is not None and abs(number) <= MAX_TIME_US else None
+
+
+def _plain_arguments(arguments: Any) -> dict[str, Any]:
+    """The arguments; what is null is left out."""
+    if not isinstance(arguments, dict):
+        return {} if arguments is None else {ODD_KEY: {"args": arguments}}
+    kept: dict[str, Any] = {}
+    odd: dict[str, Any] = {}
+    for key, value in arguments.items():
+        fitting = _fitting(key, value)
+        if fitting is not None:
+            kept[key] = fitting
+        elif value is not None and value != "":
+            odd[key] = value
+    return {**kept, ODD_KEY: odd} if odd else kept
+
+
+def _fitting(key: str, value: Any) -> Any:
+    """The value in the type of its field, None if it has no place there."""
+    if key in _WHOLE:
+        return whole(value)
+    if key in _TEXT:
+        return value if isinstance(value, str) else None
+    if key in _TEXT_OF_NUMBER:
+        return str(value) if isinstance(value, (str, int, float)) else None
+    return value
+
+
+_WHOLE = frozenset({*INDEXES, *NUMBERS})
+_TEXT = frozenset(TEXTS)
+_TEXT_OF_NUMBER = frozenset(DEVICE_TEXTS)
+
+
+def _decoded(body: bytes) -> Event | None:
+    """The event, if this is valid JSON in valid UTF-8 and an object."""
     try:
         found = _ANYTHING.decode(body)
     except UNREADABLE:
         return None
-    if not isinstance(found, dict):
-        return None
-    arguments = found.get("args")
-    known = _known(arguments) if isinstance(arguments, dict) else NO_ARGUMENTS
+    return found if isinstance(found, dict) else None
+
+
+def _several(line: bytes) -> list[Event]:
+    """All events of a line that has more than one."""
+    body = line.removeprefix(b"[").removesuffix(b"]").rstrip(b", \t")
     try:
-        event = msgspec.convert({**found, "args": None}, Event)
+        found = _ANYTHING.decode(b"[" + body + b"]")
     except UNREADABLE:
-        return None
-    event.args = known
-    return event
-
-
-_TEXTS = frozenset({"op_name", "provider", "parent_ort_event_name", "ep", "ov_node_type"})
-_SHAPES = frozenset({"input_type_shape", "output_type_shape"})
-
-
-def _known(arguments: dict[str, Any]) -> Arguments:
-    """The arguments whose types are as expected; thread statistics are all or nothing."""
-    known = Arguments()
-    for key in arguments.keys() & set(Arguments.__struct_fields__) - {"thread_scheduling_stats"}:
-        value = arguments[key]
-        if key in _SHAPES:
-            setattr(known, key, msgspec.Raw(msgspec.json.encode(value)))
-        elif isinstance(value, str if key in _TEXTS else (str, int, float)):
-            setattr(known, key, value)
-    return known
+        return []
+    return [event if isinstance(event, dict) else {} for event in found]
 
 
 # ORT's own order of fields. Until 1.30 names were not escaped: a quote, a backslash or a
@@ -234,7 +195,6 @@ _ORT_LINE = re.compile(
     re.DOTALL,
 )
 _TEXT_ARGUMENT = re.compile(r'"(op_name|provider|node_index|output_size)" : "([^"\\]{0,500})"')
-_ARGUMENTS = msgspec.json.Decoder(Arguments)
 
 
 def _recovered(body: bytes) -> Event | None:
@@ -242,19 +202,16 @@ def _recovered(body: bytes) -> Event | None:
     match = _ORT_LINE.match(body.decode("utf-8", "replace"))
     if match is None:
         return None
-    return Event(
-        cat=match["cat"],
-        name=match["name"],
-        ts=int(match["ts"]),
-        dur=int(match["dur"]),
-        pid=int(match["pid"]),
-        tid=int(match["tid"]),
-        args=_recovered_arguments(match["args"]),
-    )
+    times = {key: int(match[key]) for key in ("ts", "dur", "pid", "tid")}
+    return {
+        "cat": match["cat"],
+        "name": match["name"],
+        "ph": "X",
+        **times,
+        "args": _recovered_arguments(match["args"]),
+    }
 
 
-def _recovered_arguments(text: str) -> Arguments:
-    try:
-        return _ARGUMENTS.decode(text)
-    except UNREADABLE:
-        return Arguments(**dict(_TEXT_ARGUMENT.findall(text)))
+def _recovered_arguments(text: str) -> dict[str, Any]:
+    found = _decoded(text.encode())
+    return dict(_TEXT_ARGUMENT.findall(text)) if found is None else found

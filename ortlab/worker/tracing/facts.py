@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from collections import Counter
+from typing import Any, NoReturn
 
-from ortlab.domain.trace import TraceFacts
+from ortlab.domain.trace import NOT_TOLD, TraceFacts
 from ortlab.errors import TraceError
-from ortlab.worker.tracing.events import NO_ARGUMENTS, Event, Scalar
+from ortlab.worker.tracing.formats import NOTHING, STATS
 
 KERNEL_SUFFIX = "_kernel_time"
 _FENCE_SUFFIXES = ("_fence_before", "_fence_after")
-_ORT_SESSION_NAMES = frozenset({
+ORT_SESSION_NAMES = frozenset({
     "model_loading_uri", "model_loading_array", "model_loading_from_saved_proto",
     "model_loading_proto", "model_loading_istream", "session_initialization", "model_run",
     "SequentialExecutor::Execute", "ParallelExecutor::Execute", "profile_truncated",
@@ -22,52 +23,60 @@ CATEGORIES = ("Session", "Node", "Kernel", "Api", "Node (other)")
 _CODES = {"Session": SESSION, "Node": NODE, "Kernel": KERNEL, "Api": API}
 # A hostile file may name each event's category differently.
 MAX_CATEGORIES = 100
+MORE = "(more)"
 MAX_DAMAGED_LINES = 20
 _MAX_TEXT = 80
-
-Kept = tuple[Event, int, int]
-"""An event, its category code, and its rank in the file."""
 
 
 class Tally:
     """What was seen so far."""
 
     def __init__(self) -> None:
-        self.seen = 0
-        self.ort_events = 0
+        self.ort_seen = False
+        """Whether anything showed that ONNX Runtime wrote this."""
+        self.counted = 0
+        """Sound events, kept or not."""
+        self.fences = 0
         self.damaged = 0
         self.last_damaged = -1
         self.recovered = 0
+        self.unknown_fields: Counter[str] = Counter()
         self._bytes_read = 0
-        self._stored = 0
-        self._capped = 0
-        self._fences = 0
         self._categories = list(CATEGORIES)
-        self._counts: dict[str, int] = {}
+        self._counts: Counter[str] = Counter()
         self._damaged_lines: list[int] = []
         self._dropped: int | None = None
         self._max_events: int | None = None
-        self._truncated_by_ort = False
         self._producer = ""
         self._marks: set[str] = set()
 
-    def sort(self, events: list[Event], *, room: int) -> list[Kept]:
-        """Count these events; those to keep, at most `room`, with their category."""
-        kept: list[Kept] = []
-        for event in events:
-            rank, self.seen = self.seen, self.seen + 1
-            category = event.cat
-            if category not in self._counts and len(self._counts) >= MAX_CATEGORIES:
-                category = "(more)"
-            self._counts[category] = self._counts.get(category, 0) + 1
-            code = self._code(event, category)
-            if code is not None:
-                kept.append((event, code, rank))
-        if len(kept) > room:
-            self._capped += len(kept) - room
-            del kept[room:]
-        self._stored += len(kept)
-        return kept
+    @property
+    def seen(self) -> int:
+        """Events found, damaged ones aside."""
+        return self.counted + self.fences
+
+    def kind(self, category: str, name: str, arguments: Any) -> int | None:
+        """Code under which such events are kept; None for a fence, which is only counted.
+
+        Called once for each signature; takes note of what it shows about the file.
+        """
+        code = _CODES.get(category)
+        if code == NODE:
+            return self._node_code(name, arguments)
+        if code == SESSION:
+            self._note_session(name, arguments)
+        return self._unknown_code(category) if code is None else code
+
+    def other_phase(self, category: str, name: str, producer: object) -> None:
+        """Count an event that is no span: a name of a process, a counter, a flow."""
+        self.counted += 1
+        self._count(category, 1)
+        if name == "process_name" and isinstance(producer, str):
+            self._producer = self._producer or _short(producer)
+
+    def count_kind(self, code: int, events: int) -> None:
+        """Count events of one category."""
+        self._count("Node" if code == OTHER_NODE else self._categories[code], events)
 
     def damage(self, line: int) -> None:
         """Count one event that could not be read."""
@@ -83,7 +92,7 @@ class Tally:
             TraceError: it holds no event of ONNX Runtime.
         """
         self._bytes_read = bytes_read
-        if self.ort_events:
+        if self.ort_seen:
             return
         if self.seen or self.damaged > MAX_DAMAGED_LINES:
             self.refuse()
@@ -126,92 +135,84 @@ class Tally:
             kind="not_ort_trace",
         )
 
-    def facts(self, *, truncated: bool) -> TraceFacts:
-        """Everything that was counted."""
+    def facts(self, *, events: int, truncated: bool) -> TraceFacts:
+        """Everything that was counted; `events` were kept."""
+        if self.fences:
+            self._count("Node", self.fences)
         return TraceFacts(
-            events=self._stored,
+            events=events,
             categories=tuple(self._categories),
             category_counts=dict(self._counts),
-            fence_count=self._fences,
+            fence_count=self.fences,
             damaged_count=self.damaged,
             damaged_lines=tuple(self._damaged_lines),
             recovered_count=self.recovered,
             truncated=truncated,
-            capped_count=self._capped,
             dropped_count=self._dropped,
             max_events=self._max_events,
             marks=tuple(sorted(self._marks)),
             ort_version=version_range(self._marks),
             bytes_read=self._bytes_read,
+            unknown_fields=dict(self.unknown_fields),
         )
 
-    def _code(self, event: Event, category: str) -> int | None:
-        """Code under which the event is kept; None for one that is only counted."""
-        code = _CODES.get(category)
-        if event.ph != "X":
-            self._note_metadata(event)
-            return None
-        if code == NODE:
-            return self._node_code(event)
-        if code == SESSION:
-            self._note_session(event)
-        if code is None:
-            code = self._unknown_code(category)
-        return code
+    def _count(self, category: str, events: int) -> None:
+        name = _short(category)
+        if name not in self._counts and len(self._counts) >= MAX_CATEGORIES:
+            name = MORE
+        self._counts[name] += events
 
-    def _node_code(self, event: Event) -> int | None:
-        name = event.name
+    def _node_code(self, name: str, arguments: Any) -> int | None:
         if name.endswith(KERNEL_SUFFIX):
-            self.ort_events += 1
-            self._note_format(event)
+            self.ort_seen = True
+            self._note_format(arguments)
             return NODE
         if name.endswith(_FENCE_SUFFIXES):
-            self.ort_events += 1
-            self._fences += 1
+            self.ort_seen = True
             self._marks.add("fences")
             return None
         return OTHER_NODE
 
     def _unknown_code(self, category: str) -> int:
-        if category not in self._categories:
-            self._categories.append(_short(category))
-        return self._categories.index(_short(category))
+        name = _short(category)
+        if name not in self._categories:
+            if len(self._categories) >= MAX_CATEGORIES:
+                name = MORE
+            if name not in self._categories:
+                self._categories.append(name)
+        return self._categories.index(name)
 
-    def _note_session(self, event: Event) -> None:
-        name = event.name
-        if name not in _ORT_SESSION_NAMES:
+    def _note_session(self, name: str, arguments: Any) -> None:
+        if name not in ORT_SESSION_NAMES:
             return
-        self.ort_events += 1
+        self.ort_seen = True
         if name == "model_run":
             self._marks.add("runs")
-        elif name == "profile_truncated" and event.args is not None:
+        elif name == "profile_truncated":
             self._marks.add("profile_truncated")
-            self._dropped = whole(event.args.dropped_event_count)
-            self._max_events = whole(event.args.max_num_events)
+            self._dropped = getattr(arguments, "dropped_event_count", None)
+            self._max_events = getattr(arguments, "max_num_events", None)
 
-    def _note_metadata(self, event: Event) -> None:
-        if event.name == "process_name" and event.args is not None:
-            self._producer = self._producer or _short(str(event.args.name or ""))
-
-    def _note_format(self, event: Event) -> None:
-        arguments, marks = event.args or NO_ARGUMENTS, self._marks
+    def _note_format(self, arguments: Any) -> None:
+        marks = self._marks
         if marks >= _NODE_MARKS:
             return
         marks.add("nodes")
-        for mark, present in (
-            ("provider", arguments.provider),
-            ("node_index", arguments.node_index),
-            ("exec_plan_index", arguments.exec_plan_index),
-            ("shapes", bytes(arguments.input_type_shape)),
-            ("sizes", arguments.output_size),
-            ("memory", arguments.mem_bytes_in_use),
-        ):
-            if present:
+        for mark, key, absent in _SHOWN_BY:
+            if getattr(arguments, key, absent) != absent:
                 marks.add(mark)
-        if arguments.thread_scheduling_stats is not None:
-            marks.add("thread_stats")
 
 
+_SHOWN_BY: tuple[tuple[str, str, Any], ...] = (
+    ("provider", "provider", None),
+    ("node_index", "node_index", None),
+    ("exec_plan_index", "exec_plan_index", None),
+    ("shapes", "input_type_shape", NOTHING),
+    ("sizes", "output_size", None),
+    ("memory", "mem_bytes_in_use", NOT_TOLD),
+    ("thread_stats", STATS, NOTHING),
+)
+"""Mark, the argument that shows it, and its value where it is absent."""
 # Once these are there, no further node event adds a mark.
 _NODE_MARKS = {"nodes", "provider", "node_index", "shapes", "sizes", "memory", "thread_stats"}
 
@@ -250,15 +251,6 @@ def _in_words(oldest: tuple[int, int] | None, newest: tuple[int, int] | None) ->
         # Edited or joined files can contradict themselves.
         return None if oldest > newest else low if oldest == newest else f"{low} to {high}"
     return f"{low} or newer" if low else f"{high} or older" if high else None
-
-
-def whole(value: Scalar) -> int | None:
-    """The number that ORT wrote as text, or None when it is none that fits 64 bits."""
-    try:
-        number = int(value) if isinstance(value, (str, int)) else int(value or 0)
-    except (ValueError, OverflowError):
-        return None
-    return number if value is not None and abs(number) < 1 << 62 else None
 
 
 def _short(text: str) -> str:

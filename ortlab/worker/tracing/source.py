@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import gzip
+import io
 import re
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NoReturn, cast
+from typing import BinaryIO, NoReturn, TypeAlias, cast
 
 from msgspec import Struct
 
@@ -22,16 +24,23 @@ MAX_EVENT_BYTES = 4 << 20
 MAX_UNPACKED_BYTES = 10 << 30
 
 _OBJECT_START = re.compile(rb'\s*\{[^\[\]]{0,4096}?"traceEvents"\s*:\s*\[')
+_FIRST_KEY = re.compile(rb'\{\s*"([^"\\]{1,100})"')
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Shape(Struct, frozen=True):
-    """How a trace is laid out: where its list starts, and whether each line is one event."""
+    """How a trace is laid out."""
 
     start: int
+    """Where its list starts."""
     one_per_line: bool
+    commas: bool
+    """Whether commas lie between the lines."""
     wrapped: bool
+    """Whether the list is the `traceEvents` of an object."""
     first_line: int
+    first_key: bytes
+    """The first key of its first event."""
 
 
 def open_trace(path: Path) -> BinaryIO:
@@ -91,76 +100,195 @@ def shape(head: bytes) -> Shape:
     start, wrapped = 0, False
     if match := _OBJECT_START.match(head):
         start, wrapped = match.end(), True
-    lines = [line.strip(b" \t\r,[]") for line in head[start:].split(b"\n")]
+    lines = [line.strip(b" \t\r[]") for line in head[start:].split(b"\n")]
     # The block may end within its last line.
     whole = [line for line in (lines[:-1] if len(lines) > 1 else lines) if line]
     single = sum(_is_one_event(line) for line in whole[:200])
-    # ORT writes a bare list; in an object anything may follow the list on its last line.
-    one_per_line = not wrapped and 2 * single > min(len(whole), 200)
-    return Shape(start, one_per_line, wrapped, 1 + head[:start].count(b"\n"))
+    key = _FIRST_KEY.search(head, start)
+    return Shape(
+        start=start,
+        one_per_line=2 * single > min(len(whole), 200),
+        commas=len(whole) < 2 or whole[0].endswith(b",") or whole[1].startswith(b","),
+        wrapped=wrapped,
+        first_line=1 + head[:start].count(b"\n"),
+        first_key=key[1] if key else b"cat",
+    )
 
 
 def _is_one_event(line: bytes) -> bool:
     # Two phases on one line are two events; none is a name with a line break in it.
+    line = line.lstrip(b",")
     return line.startswith(b"{") and b'"name"' in line and line.count(b'"ph"') < 2
 
 
-class Tail:
-    """Remembers, while a stream goes by, how it ended and how long it was."""
+class Block:
+    """A part of the buffer: whole lines, or whole objects, as far as there are any."""
 
-    def __init__(self) -> None:
+    def __init__(self, buffer: bytearray, start: int, stop: int, line: int) -> None:
+        self.line = line
+        """Number of its first line."""
+        self.line_count = buffer.count(b"\n", start, stop)
+        self._buffer = buffer
+        self._start = start
+        self._stop = stop
+        self._replaced: list[tuple[int, int]] = []
+
+    def listed(self) -> memoryview | None:
+        """The block as a JSON list, made in place; None when it is blank."""
+        buffer, start, stop = self._buffer, self._start, self._stop
+        while start < stop and buffer[start] in b" \t\r\n,[":
+            start += 1
+        while stop > start and buffer[stop - 1] in b" \t\r\n,]":
+            stop -= 1
+        if start == stop:
+            return None
+        for at, bracket in ((start - 1, b"["), (stop, b"]")):
+            self._replaced.append((at, buffer[at]))
+            buffer[at : at + 1] = bracket
+        return memoryview(buffer)[start - 1 : stop + 1]
+
+    def text(self) -> bytes:
+        """A copy of the block as the file has it."""
+        while self._replaced:
+            at, byte = self._replaced.pop()
+            self._buffer[at] = byte
+        return bytes(self._buffer[self._start : self._stop])
+
+
+Cut: TypeAlias = Callable[[bytearray, int, int], int]
+"""Where the last whole line or object between two places of a buffer ends, or the first place."""
+
+
+class Blocks:
+    """Reads a stream through one buffer, in blocks that end where a line or an object ends.
+
+    An unfinished one stays for the next block; one longer than `MAX_EVENT_BYTES` comes in
+    parts: it is no event.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
         self.cut = False
+        """Whether a packed file broke off."""
         self.bytes_read = 0
-        self._last = b""
+        self._stream = cast(io.BufferedIOBase, stream)
+        # One byte before and after what is read, for the brackets of a list.
+        self._buffer = bytearray(BLOCK_BYTES + 2)
+        self._start = self._end = 1
+        self._last = 0
 
     @property
     def ends_list(self) -> bool:
         """Whether the last thing in the file is the closing bracket of a list."""
-        return not self.cut and self._last == b"]"
+        return not self.cut and self._last == ord("]")
 
-    def pieces(self, stream: BinaryIO) -> Iterator[bytes]:
-        """The stream in pieces, up to its end or to where a packed file breaks off.
+    def head(self) -> bytes:
+        """The first block of the file without a byte-order mark; it is not used up."""
+        self._fill()
+        if self._buffer.startswith(codecs.BOM_UTF8, self._start):
+            self._start += len(codecs.BOM_UTF8)
+        return bytes(self._buffer[self._start : self._end])
+
+    def skip(self, count: int) -> None:
+        """Use up this many bytes of the head."""
+        self._start += count
+
+    def each(self, cut: Cut, *, first_line: int) -> Iterator[Block]:
+        """Every block up to the end of the stream; its bytes are gone when the next one comes.
 
         Raises:
             TraceError: there is more than `MAX_UNPACKED_BYTES`.
         """
-        while piece := self._next(stream):
-            self.bytes_read += len(piece)
-            if self.bytes_read > MAX_UNPACKED_BYTES:
-                raise TraceError(
-                    f"The trace holds more than {MAX_UNPACKED_BYTES >> 30} GiB of text.",
-                    hint="Profile fewer runs: a million events are about 0.9 GB.",
-                    kind="trace_too_large",
-                )
-            self._last = piece.rstrip()[-1:] or self._last
-            yield piece
+        line, more = first_line, True
+        while more:
+            more = self._fill()
+            stop = cut(self._buffer, self._start, self._end) if more else self._end
+            if stop == self._start:
+                if more and self._end - self._start < MAX_EVENT_BYTES:
+                    self._grow()
+                    continue
+                stop = self._end
+            block = Block(self._buffer, self._start, stop, line)
+            yield block
+            line += block.line_count
+            self._start = stop
 
-    def _next(self, stream: BinaryIO) -> bytes:
+    def _fill(self) -> bool:
+        """Fill the buffer; whether the stream may have more."""
+        buffer, end = self._buffer, self._end
+        if self._start > 1:
+            rest = bytes(buffer[self._start : end])
+            end = 1 + len(rest)
+            buffer[1:end] = rest
+            self._start = 1
+        view = memoryview(buffer)
+        first = end
+        more = True
+        while more and end < len(buffer) - 1:
+            count = self._read(view[end:-1])
+            end += count
+            more = count > 0
+        self._end = end
+        self._note(first)
+        return more
+
+    def _read(self, into: memoryview) -> int:
         try:
-            # read1 hands out what was unpacked before a packed file breaks off; read loses it.
-            return stream.read1(BLOCK_BYTES)  # type: ignore[attr-defined, no-any-return]
+            # readinto1 hands out what was unpacked before a packed file breaks off.
+            return self._stream.readinto1(into)
         except (EOFError, gzip.BadGzipFile, zlib.error):
             self.cut = True
-            return b""
+            return 0
+
+    def _note(self, first: int) -> None:
+        """Count what was read from `first` on, and remember its last letter."""
+        self.bytes_read += self._end - first
+        if self.bytes_read > MAX_UNPACKED_BYTES:
+            raise TraceError(
+                f"The trace holds more than {MAX_UNPACKED_BYTES >> 30} GiB of text.",
+                hint="Profile fewer runs: a million events are about 0.9 GB.",
+                kind="trace_too_large",
+            )
+        at = self._end - 1
+        while at >= first and self._buffer[at] in b" \t\r\n\x0b\x0c":
+            at -= 1
+        if at >= first:
+            self._last = self._buffer[at]
+
+    def _grow(self) -> None:
+        larger = bytearray(2 * len(self._buffer))
+        larger[: len(self._buffer)] = self._buffer
+        self._buffer = larger
 
 
-def line_blocks(pieces: Iterable[bytes], *, first_line: int) -> Iterator[tuple[bytes, int]]:
-    """Blocks of whole lines, each with the number of its first line.
+def line_end(buffer: bytearray, start: int, end: int) -> int:
+    """Where the last whole line ends."""
+    return max(buffer.rfind(b"\n", start, end) + 1, start)
 
-    A line longer than `MAX_EVENT_BYTES` comes in parts: it is no event.
+
+# Where an event is longer than this many others are not, reading it object by object will do.
+_MAX_TRIES = 50
+_BEFORE_OBJECT = re.compile(rb"\}\s*,(\s*\{\s*)$")
+
+
+def object_end(first_key: bytes) -> Cut:
+    """Finds where the last whole object ends, when each begins with this key.
+
+    A false one, inside an event, is seen by what lies before it: that is no whole list.
     """
-    rest, line = b"", first_line
-    for piece in pieces:
-        end = piece.rfind(b"\n") + 1
-        short = len(rest) + len(piece) < BLOCK_BYTES
-        if short or (not end and len(rest) < MAX_EVENT_BYTES):
-            rest += piece
-            continue
-        block, rest = rest + piece[:end], piece[end:]
-        yield block, line
-        line += block.count(b"\n")
-    if rest.strip():
-        yield rest, line
+    key = b'"' + first_key + b'"'
+
+    def cut(buffer: bytearray, start: int, end: int) -> int:
+        at = end
+        for _ in range(_MAX_TRIES):
+            at = buffer.rfind(key, start, at)
+            if at < 0:
+                break
+            match = _BEFORE_OBJECT.search(buffer[max(start, at - 200) : at])
+            if match:
+                return at - len(match[1])
+        return start
+
+    return cut
 
 
 # Strings first, so that brackets in names do not count; the last branch is a string that
@@ -213,6 +341,10 @@ class Objects:
         """The object that was still open at the end."""
         if self._depth:
             yield self._buffer, self._line
+
+    def skip(self, lines: int) -> None:
+        """Leave out a block with this many line ends, that was read in another way."""
+        self._line += lines
 
     def _step(self, token: bytes, at: int) -> bool:
         """Follow one bracket; whether it closes an object of the list."""
