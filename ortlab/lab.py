@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +17,9 @@ from ortlab.domain.finding import Finding
 from ortlab.domain.machine import MachineReport, Noise
 from ortlab.domain.model import FixReport, ModelInfo, SampleModel
 from ortlab.domain.placement import Placement
+from ortlab.domain.roofline import Peaks
 from ortlab.domain.study import Progress, StopRule, StudySpec, StudySummary
-from ortlab.domain.trace import TraceEvent
+from ortlab.domain.trace import Profile, TraceEvent
 from ortlab.errors import MeasurementError, RequestError
 
 if TYPE_CHECKING:
@@ -94,6 +95,12 @@ class Lab:
         """Every model that was added, the last one first."""
         return self.store.models.all()
 
+    def scopes(self, model_id: str) -> Mapping[str, tuple[str, ...]]:
+        """The module of each node and tensor of an added model, as far as its file tells."""
+        from ortlab.jobs import scopes
+
+        return scopes.scopes_of(self.store, model_id)
+
     def fix(self, path: str | Path, out: str | Path, *, only: str | None = None) -> FixReport:
         """What was repaired on the way from `path` to `out`."""
         from ortlab.store import incoming
@@ -116,6 +123,20 @@ class Lab:
         if noise:
             report = msgspec.structs.replace(report, noise=self._noise())
         return report
+
+    def peaks(
+        self, threads: int | None = None, *, refresh: bool = False, on_progress: Any = None
+    ) -> Peaks:
+        """The roofs of this machine, kept or measured now; `on_progress(done_share, what)`."""
+        from ortlab.jobs import peaks
+
+        return peaks.peaks(self.store, threads=threads, refresh=refresh, on_progress=on_progress)
+
+    def known_peaks(self, threads: int | None = None) -> Peaks | None:
+        """The roofs of this machine for so many threads; None while they are not measured."""
+        from ortlab.jobs import peaks
+
+        return peaks.known(self.store, threads=threads)
 
     # ---- from a question to an answer
 
@@ -264,11 +285,9 @@ class Lab:
     ) -> ProfileView:
         """The profile of one row of a study; `steady` leaves warm-up runs out."""
         from ortlab.jobs import explain
-        from ortlab.views import ProfileView
 
         record = explain.profile_of(self.store, study_id, configuration_id, steady=steady)
-        return ProfileView(record, events=lambda run: self.timeline(
-            study_id, configuration_id, run=run))  # fmt: skip
+        return self._profile_view(record, study_id, configuration_id)
 
     def open_trace(self, path: str | Path) -> str:
         """The id of a foreign ORT trace, read once and kept."""
@@ -281,10 +300,9 @@ class Lab:
     def trace(self, trace_id: str, *, steady: bool = False) -> ProfileView:
         """The profile of an opened trace."""
         from ortlab.jobs import explain
-        from ortlab.views import ProfileView
 
         record = explain.profile_of_trace(self.store, trace_id, steady=steady)
-        return ProfileView(record, events=lambda run: self.timeline(trace_id, run=run))
+        return self._profile_view(record, trace_id, None)
 
     def timeline(
         self, source_id: str, configuration_id: str | None = None, *, run: int = 0
@@ -356,6 +374,16 @@ class Lab:
         raise RequestError(f"There is no export '{kind}'.", hint="Ask for python or recipe.")
 
     # ---- inside
+
+    def _profile_view(self, record: Profile, source_id: str, row_id: str | None) -> ProfileView:
+        from ortlab.jobs import explain
+        from ortlab.views import ProfileView
+
+        return ProfileView(
+            record,
+            events=lambda run: self.timeline(source_id, row_id, run=run),
+            stored=lambda: explain.digest_of(self.store, source_id, row_id).events,
+        )
 
     def _feeds(self, spec: StudySpec) -> Path | None:
         return None if spec.input_npz is None else self.store.artifacts.path(spec.input_npz)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import msgspec
 
 from ortlab.domain import units
+from ortlab.domain.files import user_path
 from ortlab.domain.study import ConfigurationResult, Progress, Study
 from ortlab.domain.trace import NodeRow, OperatorRow, Profile, TraceEvent
 from ortlab.errors import RequestError
@@ -85,11 +87,18 @@ class StudyView:
 
 
 class ProfileView:
-    """A profile: `record`, `operators`, `nodes`, `table()`, `plot()`."""
+    """A profile: `record`, `operators`, `nodes`, `table()`, `plot()`, `export()`."""
 
-    def __init__(self, record: Profile, *, events: Callable[[int], list[TraceEvent]]) -> None:
+    def __init__(
+        self,
+        record: Profile,
+        *,
+        events: Callable[[int], list[TraceEvent]],
+        stored: Callable[[], Path],
+    ) -> None:
         self.record = record
         self._events = events
+        self._stored = stored
 
     @property
     def operators(self) -> tuple[OperatorRow, ...]:
@@ -129,6 +138,24 @@ class ProfileView:
         if kind != "timeline":
             raise _no_figure(kind, (*draw, "timeline"))
         return timeline.timeline(self._events(self._steady_run() if run is None else run))
+
+    def export(self, kind: str, out: str | Path, *, run: int | str | None = None) -> list[Path]:
+        """The files written for another program.
+
+        Args:
+            kind: `chrome`, `speedscope`, `model-explorer` or `csv`.
+            out: a file; of `csv` and `model-explorer` a folder, or the first file of several.
+            run: whose events to show, or `all`; by default a steady run of middling length.
+        """
+        from ortlab.export import profile_files
+
+        return profile_files.write(kind, self.record, self._stored(), out=user_path(out), run=run)
+
+    def as_download(self, kind: str, *, run: int | str | None = None) -> bytes:
+        """What `export` writes, as one packed file for a browser."""
+        from ortlab.export import profile_files
+
+        return profile_files.as_one_file(kind, self.record, self._stored(), run=run)
 
     def _steady_run(self) -> int:
         steady = (r.index for r in self.record.runs if not r.warmup)

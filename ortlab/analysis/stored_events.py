@@ -123,6 +123,11 @@ class StoredTrace:
         """Events that a device reports: categories Kernel and Api."""
         return self._events((self._category == KERNEL) | (self._category == API))
 
+    @cached_property
+    def others(self) -> Events:
+        """Events of categories that ORT does not write, and of nodes but of no kernel."""
+        return self._events(self._category > API)
+
     @property
     def device_count(self) -> int:
         """How many device events there are."""

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import msgspec
 import typer
 
+from ortlab.catalog.exports import ALL_RUNS, FORMAT_IDS, format_of
 from ortlab.cli import documents, options, outcomes, screen
 from ortlab.cli.commands_bench import measure, planned
 from ortlab.domain.ask import Ask
 from ortlab.domain.files import is_file
 from ortlab.domain.study import ConfigurationResult, StopRule, Study
-from ortlab.domain.trace import Profile
 from ortlab.errors import RequestError
 
 if TYPE_CHECKING:
     from ortlab.lab import Lab
+    from ortlab.views import ProfileView
 
 # A profile needs a figure beside it to know its overhead, not precision.
 TWIN_STOP = StopRule(seconds=2.0)
@@ -29,6 +30,20 @@ Steady = Annotated[bool, typer.Option("--steady", help="Leave warm-up runs out."
 Top = Annotated[
     int | None, typer.Option("--top", metavar="N", min=0, help="At most this many nodes.")
 ]
+Export = Annotated[
+    str | None,
+    typer.Option("--export", metavar="KIND", help=f"Write it to -o as {'|'.join(FORMAT_IDS)}."),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="PATH",
+                 help="Where --export writes: a file (.gz packs it), or a folder for several."),
+]  # fmt: skip
+Shown = Annotated[
+    str | None,
+    typer.Option("--run", metavar="N|all",
+                 help="The run whose events chrome and speedscope show; else a middling one."),
+]  # fmt: skip
 OneProvider = Annotated[
     str, typer.Option("--provider", "-p", metavar="P", help=f"{options.PROVIDER_IDS}.")
 ]
@@ -39,6 +54,9 @@ def profile(
     source: options.Source,
     steady: Steady = False,
     top: Top = None,
+    export: Export = None,
+    output: Out = None,
+    run: Shown = None,
     provider: options.Provider = None,
     level: options.Level = None,
     variant: options.Variant = None,
@@ -65,10 +83,15 @@ def profile(
     """Show where the time goes, of a model or of a trace ORT wrote."""
     from ortlab import Lab
 
+    taking = taken(export, output, run)
     lab = Lab.open()
-    record = _of_trace(lab, source, steady=steady) if is_trace(source) else _of_model(
+    view = _of_trace(lab, source, steady=steady) if is_trace(source) else _of_model(
         lab, source, context.params, steady=steady
     )  # fmt: skip
+    record = view.record
+    if taking is not None:
+        for path in view.export(taking.kind, taking.out, run=taking.run):
+            screen.note(f"written: {path}")
     if as_json:
         screen.show(documents.profile(record, top=top))
         return
@@ -111,13 +134,47 @@ def is_trace(path: Path) -> bool:
         return _TRACE_START.match(file.read(64)) is not None
 
 
-def _of_trace(lab: Lab, path: Path, *, steady: bool) -> Profile:
-    return lab.trace(lab.open_trace(path), steady=steady).record
+class Taken(NamedTuple):
+    """What is to be written beside the answer."""
+
+    kind: str
+    out: Path
+    run: int | str | None
 
 
-def _of_model(lab: Lab, path: Path, params: dict[str, Any], *, steady: bool) -> Profile:
+def taken(kind: str | None, out: Path | None, run: str | None) -> Taken | None:
+    """The export that the options ask for, checked before anything is read or measured.
+
+    Raises:
+        RequestError: there is no such kind, no path, or `run` is no number.
+    """
+    if kind is None:
+        if out is not None or run is not None:
+            raise RequestError(
+                f"{'-o' if out is not None else '--run'} belongs to an export, and none is asked "
+                "for.",
+                hint=f"Add --export {'|'.join(FORMAT_IDS)}.",
+            )
+        return None
+    format_of(kind)
+    if out is None:
+        raise RequestError(f"--export {kind} needs a place to write to.", hint="Add -o PATH.")
+    if run is None or run == ALL_RUNS:
+        return Taken(kind, out, run)
+    if not run.isdecimal():
+        raise RequestError(
+            f"--run takes the number of a run or 'all', not '{run}'.", hint="Runs count from 0."
+        )
+    return Taken(kind, out, int(run))
+
+
+def _of_trace(lab: Lab, path: Path, *, steady: bool) -> ProfileView:
+    return lab.trace(lab.open_trace(path), steady=steady)
+
+
+def _of_model(lab: Lab, path: Path, params: dict[str, Any], *, steady: bool) -> ProfileView:
     study, row = _one_row(lab, path, params)
-    return lab.profile_of(study.id, row.id, steady=steady).record
+    return lab.profile_of(study.id, row.id, steady=steady)
 
 
 def _one_row(lab: Lab, path: Path, params: dict[str, Any]) -> tuple[Study, ConfigurationResult]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 from ortlab.domain.study import Progress
 from ortlab.views import ProfileView, ProgressLine, StudyView
@@ -50,6 +51,6 @@ def test_a_study_without_rows_has_an_empty_table_and_no_winner() -> None:
 
 def test_names_of_operators_are_shown_as_text() -> None:
     profile = records.profile({"<b>Mat</b>": (1, 10)})
-    shown = ProfileView(profile, events=lambda _: [])._repr_html_()
+    shown = ProfileView(profile, events=lambda _: [], stored=Path)._repr_html_()
     assert "<b>Mat</b>" not in shown
     assert "&lt;b&gt;" in shown
