@@ -9,9 +9,12 @@ from msgspec import Struct
 
 from ortlab.analysis import stored_events
 from ortlab.analysis.arrays import Flags, Ints, combined
+from ortlab.analysis.clocks import clock_facts
+from ortlab.analysis.device import DeviceTimes, attribute
 from ortlab.analysis.nesting import Nesting, nesting
 from ortlab.analysis.runs import RunTable, runs
 from ortlab.analysis.stored_events import Events, StoredTrace, Words
+from ortlab.domain.trace import ClockFacts
 
 _SCOPE_MARK = "/"
 _MAX_SCOPE_CHARACTERS = 500
@@ -32,6 +35,10 @@ class Derived(Struct, frozen=True, kw_only=True):
     """Per node: position of its first event, by start."""
     scope: Words
     """Names of the nodes around the event, outermost first, joined by `/`."""
+    device: DeviceTimes | None
+    """Device events and the nodes they belong to; None for a file without."""
+    clock: ClockFacts
+    """What the times contradict."""
 
     @property
     def events(self) -> Events:
@@ -55,13 +62,16 @@ def derive(path: Path) -> Derived:
     nested = nesting(events)
     scope = scopes(events, nested)
     node, first = _numbered(events, scope, stored)
+    table = runs(events, stored.session, nested=nested, session_of_lane=stored.session_of_lane)
     return Derived(
         stored=stored,
         nested=nested,
-        table=runs(events, stored.session),
+        table=table,
         node=node,
         first=first,
         scope=scope,
+        device=attribute(stored, node=node),
+        clock=clock_facts(events, nested, table),
     )
 
 

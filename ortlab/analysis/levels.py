@@ -27,11 +27,16 @@ MIN_STEP_SHARE = 0.10
 # With fewer runs their spread is not known, so only a large step counts.
 FEW_RUNS = 6
 MIN_STEP_SHARE_FEW = 0.5
+# With not many more, their spread is that of the warm-up too: slower than anything later is
+# enough.
+SOME_RUNS = 16
 # Runs this many (normal-scaled) median deviations above their level are not of it: one in a
 # million by chance.
 FAR_DEVIATIONS = 5.0
 # Even runs have next to no deviation; a fifth above the others is what a reader would notice.
 OUTLIER_MIN_SHARE = 0.2
+# Two of five runs that take longer are what the model does.
+MIN_FOR_OUTLIERS = 8
 # Warm-up is a matter of first runs: what lasts longer is a change of the machine or the input.
 MAX_WARMUP_SHARE = 1 / 3
 _MAD_TO_SIGMA = 1.4826
@@ -61,7 +66,7 @@ def levels(durations: Ints) -> Levels:
     level = np.array([np.median(logs[a:b]) for a, b in itertools.pairwise(bounds)])
     drift = _drift(bounds, level)
     piece = 0 if drift else _first_steady(bounds, level)
-    head = _warmup_end(logs, bounds, level, piece)
+    head = max(_warmup_end(logs, bounds, level, piece), _slower_than_all(durations))
     changes = [] if drift else _changes(bounds, level, piece)
     outlier = _outliers(logs, [head, *(bounds[piece + 1 :] if drift else [*changes, count])])
     return Levels(np.arange(count) < head, outlier, tuple(changes), drift)
@@ -75,6 +80,19 @@ def _of_few(durations: Ints) -> Levels:
         limit = float(np.median(durations[half:])) * (1 + MIN_STEP_SHARE_FEW)
         warm[: _leading(durations[:half] > limit)] = True
     return Levels(warm, np.zeros(count, bool), (), 0.0)
+
+
+def _slower_than_all(durations: Ints) -> int:
+    """Among not many runs, how many first ones are slower than anything in the second half."""
+    half = len(durations) // 2
+    if len(durations) >= SOME_RUNS:
+        return 0
+    later = durations[half:]
+    limit = max(
+        float(np.median(later)) * (1 + MIN_STEP_SHARE_FEW),
+        float(later.max()) * (1 + OUTLIER_MIN_SHARE),
+    )
+    return _leading(durations[:half] > limit)
 
 
 def _leading(flags: Flags) -> int:
@@ -219,7 +237,7 @@ def _outliers(logs: Floats, bounds: list[int]) -> Flags:
     far = np.zeros(len(logs), bool)
     for begin, end in itertools.pairwise(bounds):
         part = logs[begin:end]
-        if len(part) >= MIN_PIECE:
+        if len(part) >= MIN_FOR_OUTLIERS:
             least = float(np.log1p(OUTLIER_MIN_SHARE))
             far[begin:end] = part > np.median(part) + max(FAR_DEVIATIONS * _deviation(part), least)
     return far

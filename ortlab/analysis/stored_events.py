@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
-from ortlab.analysis import first_layout
+from ortlab.analysis import first_layout, sessions
 from ortlab.analysis.arrays import Flags, Floats, Ints, combined, dense, whole_column
 from ortlab.domain.trace import NOT_TOLD, Signature, TraceFacts
 from ortlab.errors import TraceError
@@ -98,12 +98,16 @@ class StoredTrace:
         signatures: tuple[Signature, ...],
         lanes: list[list[Any]],
         columns: dict[str, Ints],
+        session_of_lane: Ints | None = None,
     ) -> None:
         self.path = path
         self.facts = facts
         self.signatures = signatures
         self.lanes = lanes
         """Process and thread of each lane, as the file names them."""
+        one = np.zeros(max(1, len(lanes)), np.int64)
+        self.session_of_lane: Ints = one if session_of_lane is None else session_of_lane
+        """Per lane the number of its session; no two sessions of a file share a lane."""
         self._columns = columns
         self._table = _Table(signatures)
         self._category = self._table.category[columns["sig"]]
@@ -198,7 +202,15 @@ def read(path: Path) -> StoredTrace:
                 signatures, lanes, columns = first_layout.columns(file)
     except (OSError, KeyError, TypeError, zlib.error, pa.ArrowInvalid, msgspec.MsgspecError) as e:
         raise _unreadable(e) from None
-    return StoredTrace(path, facts=facts, signatures=signatures, lanes=lanes, columns=columns)
+    apart = sessions.apart(columns["sig"], columns["lane"], signatures=signatures, lanes=lanes)
+    return StoredTrace(
+        path,
+        facts=facts,
+        signatures=signatures,
+        lanes=apart.lanes,
+        session_of_lane=apart.session_of_lane,
+        columns=columns | {"lane": apart.lane},
+    )
 
 
 def _number_column(path: Path, name: str, count: int) -> Ints:

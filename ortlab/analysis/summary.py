@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
+from ortlab.analysis.correction import corrected, correction
 from ortlab.analysis.trust import Evidence, trust
 from ortlab.domain.trace import SUMMARY_VERSION, Profile, Run
 from ortlab.errors import TraceError
@@ -88,12 +89,15 @@ def _with_runs(side: Side, runs: tuple[Run, ...]) -> Side:
 def with_twin(found: Profile, evidence: Evidence, *, twin_p50_us: float | None) -> Profile:
     """The profile beside the p50 that the same configuration has without the profiler."""
     ratio = _overhead(found.runs, twin_p50_us)
-    evidence = replace(evidence, overhead_ratio=ratio)
-    return replace(found, twin_p50_us=twin_p50_us, overhead_ratio=ratio, trust=trust(evidence))
+    one_thread = evidence.thread_count == 1 and not evidence.overlapping
+    cost = correction(found.runs, twin_p50_us=twin_p50_us, one_thread=one_thread)
+    told = trust(replace(evidence, overhead_ratio=ratio, correction=cost))
+    beside = replace(found, twin_p50_us=twin_p50_us, overhead_ratio=ratio, trust=told)
+    return corrected(beside, cost)
 
 
 def _overhead(rows: tuple[Run, ...], twin_p50_us: float | None) -> float | None:
-    steady = [run.duration_us for run in rows if not run.warmup]
+    steady = [run.duration_us for run in rows if not (run.warmup or run.partial)]
     if not steady or not twin_p50_us:
         return None
     return median(steady) / twin_p50_us

@@ -7,8 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from msgspec.structs import replace
 
+from ortlab.analysis.arrays import Flags
+from ortlab.analysis.claims import Rows, claimed
 from ortlab.analysis.derived import Derived, derive
+from ortlab.analysis.device import with_device
 from ortlab.analysis.node_rows import node_rows
 from ortlab.analysis.operators import (
     Counted,
@@ -54,11 +58,12 @@ def profile_of(derived: Derived, *, source: str, steady: bool) -> tuple[Profile,
     rows = run_rows(derived.events, table, derived.nested)
     keep = table.steady() if steady else derived.everything
     kept = counted(derived, keep)
-    nodes, providers = node_rows(kept), provider_rows(kept)
+    told = _claimed(kept, derived, keep)
+    device = None if derived.device is None else derived.device.facts
     evidence = Evidence(
         facts=stored.facts,
         runs=rows,
-        providers=providers,
+        providers=told.providers,
         node_event_count=len(derived.node),
         outside_count=int((table.run_of == OUTSIDE).sum()),
         overlapping=table.overlap,
@@ -67,6 +72,12 @@ def profile_of(derived: Derived, *, source: str, steady: bool) -> tuple[Profile,
         device_event_count=stored.device_count,
         steady_only=steady,
         overhead_ratio=None,
+        tail_count=table.tail_count,
+        drift=table.drift,
+        from_executors=table.from_executors,
+        clock=derived.clock,
+        # What ran on the device is in the profile; the doubts need no more than its sums.
+        device=device and replace(device, kernels=()),
     )
     found = Profile(
         source=source,
@@ -74,23 +85,42 @@ def profile_of(derived: Derived, *, source: str, steady: bool) -> tuple[Profile,
         node_event_count=len(kept.events),
         node_time_us=int(kept.events.duration.sum()),
         toplevel_us=int(kept.events.duration[derived.nested.top[keep]].sum()),
-        operators=operator_rows(kept),
-        providers=providers,
-        nodes=nodes,
+        operators=told.operators,
+        providers=told.providers,
+        nodes=told.nodes,
         node_count=len(np.unique(kept.node)),
-        shapes=shape_rows(kept),
-        copies=copies(nodes),
+        shapes=told.shapes,
+        copies=copies(told.nodes),
         session=_session_times(stored.session),
         trust=trust(evidence),
         steady_only=steady,
-        counted_runs=sum(not (steady and run.warmup) for run in rows),
-        async_providers=async_providers(providers),
+        counted_runs=sum(not (steady and (run.warmup or run.partial)) for run in rows),
+        async_providers=async_providers(told.providers),
+        device=device,
         thread_count=evidence.thread_count,
         pool_run_us=_pool_time(kept, "pool_run_us"),
         pool_wait_us=_pool_time(kept, "pool_wait_us"),
         **_file_fields(stored),
     )
     return found, evidence
+
+
+def _claimed(kept: Counted, derived: Derived, keep: Flags) -> Rows:
+    """The rows of all tables, with device time, and with shares where they may be claimed."""
+    nodes = with_device(
+        node_rows(kept),
+        derived.device,
+        node=derived.node,
+        run_of=derived.table.run_of,
+        keep=keep,
+    )
+    rows = Rows(
+        nodes=nodes,
+        operators=operator_rows(kept),
+        shapes=shape_rows(kept),
+        providers=provider_rows(kept),
+    )
+    return claimed(rows, None if derived.device is None else derived.device.facts)
 
 
 def _file_fields(stored: StoredTrace) -> dict[str, Any]:

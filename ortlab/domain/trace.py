@@ -10,7 +10,7 @@ EVENTS_NAME = "events.parquet"
 SUMMARY_NAME = "summary.json"
 TIMELINE_NAME = "timeline.bin"
 """Files that the reader process makes of a trace."""
-SUMMARY_VERSION = 1
+SUMMARY_VERSION = 2
 """Raised when a summary would say something else: stored ones are then worked out anew."""
 
 NOT_TOLD = -(2**63)
@@ -232,6 +232,23 @@ class DeviceFacts(Struct, frozen=True, kw_only=True):
     streams: tuple[str, ...] = ()
     kernels: tuple[KernelRow, ...] = ()
     """The costliest first, as many as a table shows."""
+
+
+class ClockFacts(Struct, frozen=True, kw_only=True):
+    """What the times of node events contradict."""
+
+    back_count: int = 0
+    """How often, in the order of the file, a thread's clock went back."""
+    back_us: int = 0
+    """The furthest it went back."""
+    reordered: bool = False
+    """The events are not in the order in which ORT writes them, so nothing of that is known."""
+    overlap_count: int = 0
+    """Events of one thread that begin before the one before them has ended, but are not in it."""
+    stall_count: int = 0
+    """Pauses inside runs that are longer than several runs."""
+    stall_us: int = 0
+    """The longest of them."""
 
 
 class Correction(Struct, frozen=True, kw_only=True):
