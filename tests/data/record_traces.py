@@ -6,6 +6,7 @@ Vulkan device; a software one will do (`VK_ICD_FILENAMES` names it where it is n
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -88,6 +89,40 @@ def control_flow() -> bytes:
     ]
     weights = {"w": square(32), "three": np.array(3), "two": np.array(2), "yes": np.array(True)}
     return model(nodes, [tensor("x", 8, 32)], [tensor("y", 8, 32)], weights)
+
+
+def scan() -> bytes:
+    """A Scan over six steps; its body has a node without a name, and one with an odd one."""
+    body = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["state", "w"], ["m"], name="step"),
+            helper.make_node("Sub", ["m", "part"], ["sum"]),
+            helper.make_node("Tanh", ["sum"], ["next"], name='odd "name"\\ of\ttwo lines'),
+            helper.make_node("Identity", ["next"], ["out"], name="out"),
+        ],
+        "body",
+        [tensor("state", 4, 32), tensor("part", 4, 32)],
+        [tensor("next", 4, 32), tensor("out", 4, 32)],
+    )
+    nodes = [
+        helper.make_node("Scan", ["start", "x"], ["last", "all"], name="scan", body=body,
+                         num_scan_inputs=1),
+        helper.make_node("ReduceSum", ["all"], ["y"], name="total"),
+    ]  # fmt: skip
+    start = np.zeros((4, 32), np.float32)
+    outputs = [tensor("y", 1, 1, 1), tensor("last", 4, 32)]
+    return model(nodes, [tensor("x", 6, 4, 32)], outputs, {"w": square(32), "start": start})
+
+
+def picky() -> bytes:
+    """A Gather that fails in a run that asks for more than there is."""
+    nodes = [
+        helper.make_node("Relu", ["table"], ["t"], name="relu"),
+        helper.make_node("Gather", ["t", "x"], ["g"], name="gather"),
+        helper.make_node("Neg", ["g"], ["y"], name="neg"),
+    ]
+    inputs = [tensor("x", 1, dtype=TensorProto.INT64), tensor("table", 4, 4)]
+    return model(nodes, inputs, [tensor("y", 1, 4)], {})
 
 
 def branches() -> bytes:
@@ -184,6 +219,38 @@ def cpu_concurrent_runs() -> None:
     keep(session, "cpu_concurrent_runs")
 
 
+def cpu_parallel_control_flow() -> None:
+    session = ort.InferenceSession(control_flow(), options(parallel=True, threads=2))
+    run(session, 2)
+    keep(session, "cpu_parallel_control_flow")
+
+
+def cpu_scan_two_threads() -> None:
+    session = ort.InferenceSession(scan(), options(threads=2))
+    run(session, 2)
+    keep(session, "cpu_scan_two_threads")
+
+
+def cpu_failed_run() -> None:
+    session = ort.InferenceSession(picky(), options())
+    table = np.ones((4, 4), np.float32)
+    for index in (1, 99, 2):
+        with contextlib.suppress(ort.capi.onnxruntime_pybind11_state.InvalidArgument):
+            session.run(None, {"x": np.array([index]), "table": table})
+    keep(session, "cpu_failed_run")
+
+
+def joined_two_sessions() -> None:
+    """Two recordings in one list, as people join them: the times of both begin near 0."""
+    events = []
+    for content, times in ((mlp(), 4), (control_flow(), 1)):
+        session = ort.InferenceSession(content, options())
+        run(session, times)
+        lines = Path(session.end_profiling()).read_text().strip()
+        events.append(lines.removeprefix("[").removesuffix("]").strip().removesuffix(","))
+    (HERE / "joined_two_sessions.json").write_text("[\n" + ",\n".join(events) + "\n]\n")
+
+
 def webgpu_tail() -> None:
     webgpu(tail(), "webgpu_tail")
 
@@ -240,6 +307,10 @@ RECORDINGS = (
     cpu_control_flow,
     cpu_parallel_executor,
     cpu_concurrent_runs,
+    cpu_parallel_control_flow,
+    cpu_scan_two_threads,
+    cpu_failed_run,
+    joined_two_sessions,
     webgpu_tail,
     webgpu_shapes,
 )

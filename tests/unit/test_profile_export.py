@@ -20,10 +20,9 @@ from ortlab.catalog.exports import ALL_RUNS, FORMATS
 from ortlab.domain.trace import NodeRow, OperatorRow, Profile
 from ortlab.errors import RequestError, TraceError
 from ortlab.export import chrome, model_explorer, profile_files, spans, speedscope, tables
-from tests.trace_text import decoded, node, recorded, session, text
+from tests.trace_text import DATA, decoded, node, recorded, session, text
 
-RECORDED = ("cpu_mlp_24runs", "cpu_control_flow", "cpu_parallel_executor", "cpu_concurrent_runs",
-            "webgpu_tail", "webgpu_shapes")  # fmt: skip
+RECORDED = sorted(p.stem for p in DATA.glob("*.json") if not p.stem.endswith(".placement"))
 
 
 def opened(content: str | bytes) -> tuple[Profile, Path]:
