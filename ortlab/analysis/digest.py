@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ortlab.analysis import traces
+from ortlab.analysis import lanes, traces
 from ortlab.analysis.derived import derive
 from ortlab.analysis.summary import Side, TraceSummary, written
-from ortlab.domain.trace import SUMMARY_NAME, TIMELINE_NAME
+from ortlab.domain.trace import SUMMARY_NAME
 
 
 def digest(events: Path, into: Path) -> TraceSummary:
-    """What the stored events mean, after writing it to `summary.json` in the folder `into`.
+    """What the stored events mean, after writing `summary.json` and `timeline.bin` into a folder.
 
     Raises:
         TraceError: the stored events cannot be read.
@@ -22,5 +22,5 @@ def digest(events: Path, into: Path) -> TraceSummary:
         steady=Side(*traces.profile_of(derived, source="", steady=True)),
     )
     (into / SUMMARY_NAME).write_bytes(written(found))
-    (into / TIMELINE_NAME).write_bytes(b"")
+    lanes.write(derived, into)
     return found

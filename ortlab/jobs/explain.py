@@ -72,7 +72,7 @@ def timeline(
     """The node events of one run: of a study's row, or of an opened trace."""
     from ortlab.analysis import timeline as timelines
 
-    return timelines.timeline(digest_of(store, source_id, configuration_id).events, run=run)
+    return timelines.run_events(digest_of(store, source_id, configuration_id).timeline, run=run)
 
 
 def placement_of(store: Store, study_id: str, configuration_id: str) -> Placement:
