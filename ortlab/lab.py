@@ -25,7 +25,7 @@ from ortlab.errors import MeasurementError, RequestError
 if TYPE_CHECKING:
     from ortlab.settings import Settings
     from ortlab.store.home import Store
-    from ortlab.views import ProfileView, StudyView
+    from ortlab.views import ComparisonView, ProfileView, StudyView
 
 FINISHED = ("done", "failed", "cancelled", "lost")
 POLL_S = 0.2
@@ -342,6 +342,14 @@ class Lab:
         return self.submit(explain.fix_spec(
             self.store, study_id, diagnosis=diagnosis, configuration_id=configuration_id
         ))  # fmt: skip
+
+    def compare(self, base: str | Path, other: str | Path) -> ComparisonView:
+        """What differs between two studies, rows (`STUDY/CONFIGURATION`) or traces."""
+        from ortlab.jobs import comparing
+        from ortlab.views import ComparisonView
+
+        found = comparing.compare(self.store, base, other, open_trace=self.open_trace)
+        return ComparisonView(found)
 
     # ---- to take away
 

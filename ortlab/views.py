@@ -10,6 +10,14 @@ from typing import TYPE_CHECKING, Any, TextIO
 import msgspec
 
 from ortlab.domain import units
+from ortlab.domain.compare import (
+    Difference,
+    GroupChange,
+    LoneNode,
+    NodeChange,
+    OperatorChange,
+    ProviderChange,
+)
 from ortlab.domain.files import user_path
 from ortlab.domain.study import ConfigurationResult, Progress, Study
 from ortlab.domain.trace import NodeRow, OperatorRow, Profile, TraceEvent
@@ -157,6 +165,12 @@ class ProfileView:
 
         return profile_files.as_one_file(kind, self.record, self._stored(), run=run)
 
+    def compare(self, other: ProfileView) -> ComparisonView:
+        """What differs between this profile and another; ratios above 1 say it is faster."""
+        from ortlab.analysis.compare import compare
+
+        return ComparisonView(compare(self.record, other.record))
+
     def _steady_run(self) -> int:
         steady = (r.index for r in self.record.runs if not r.warmup)
         return next(steady, self.record.runs[0].index if self.record.runs else 0)
@@ -176,6 +190,57 @@ class ProfileView:
         trust = self.record.trust.grade
         caption = f"{self.record.source} · {len(self.record.runs)} runs · trust {trust}"
         return _html_table(caption, ("operator", "provider", "calls", "self time", "share"), rows)
+
+
+class ComparisonView:
+    """Two recordings held against each other: `record`, `summary`, `table()`, `plot()`."""
+
+    def __init__(self, record: Difference) -> None:
+        self.record = record
+
+    @property
+    def summary(self) -> str:
+        """Which is faster, by how much and how surely, and where it comes from."""
+        from ortlab.analysis import compare_text
+
+        return compare_text.summary(self.record)
+
+    def table(self, of: str = "nodes") -> pd.DataFrame:
+        """A DataFrame of `nodes`, `added`, `removed`, `groups`, `operators` or `providers`."""
+        import pandas as pd
+
+        kinds: dict[str, type[msgspec.Struct]] = {
+            "nodes": NodeChange, "added": LoneNode, "removed": LoneNode, "groups": GroupChange,
+            "operators": OperatorChange, "providers": ProviderChange,
+        }  # fmt: skip
+        if of not in kinds:
+            raise RequestError(
+                f"There is no table of '{of}'.", hint=f"Ask for one of {', '.join(kinds)}."
+            )
+        rows = [msgspec.structs.asdict(row) for row in getattr(self.record, of)]
+        return pd.DataFrame(rows, columns=[f.name for f in msgspec.structs.fields(kinds[of])])
+
+    def plot(self, kind: str = "flame") -> go.Figure:
+        """A Plotly figure: `flame` by module, or `bars` by operator."""
+        from ortlab.charts import difference
+
+        draw = {"flame": difference.flame, "bars": difference.bars}.get(kind)
+        if draw is None:
+            raise _no_figure(kind, ("flame", "bars"))
+        return draw(self.record)
+
+    def __repr__(self) -> str:
+        return f"<Comparison of {self.record.base.label} and {self.record.other.label}>"
+
+    def _repr_html_(self) -> str:
+        found = self.record
+        unit = units.time_unit([max(o.base_us, o.other_us) for o in found.operators])
+        rows = [
+            (o.op_type, *(units.time(us, unit=unit) for us in (o.base_us, o.other_us, o.delta_us)))
+            for o in found.operators[:SHOWN_ROWS]
+        ]
+        header = ("operator", found.base.label, found.other.label, "change per run")
+        return _html_table(self.summary, header, rows)
 
 
 class ProgressLine:

@@ -1,7 +1,7 @@
 """Two profiles held against each other: node by node, and what their differences add up to.
 
-Times that add up are means over the counted runs of a node's own time, so that the run of one
-profile plus all differences is the run of the other. Verdicts rest on medians and intervals.
+Times that add up are what a node itself takes in a middling run, so that the node time of one
+profile plus all differences is that of the other. Verdicts rest on medians and intervals.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ from ortlab.domain.trace import NodeRow, Profile
 # Below this a step of the clock alone is a fifth, which would blur what all nodes share.
 _SHIFT_MIN_US = 5.0
 _SHIFT_MIN_NODES = 5
+# Of fewer runs none can be left out as disturbed, so their mean is as good.
+_FEW_RUNS = 6
 
 
 def compare(
@@ -91,6 +93,11 @@ def compare(
     return compare_doubts.with_caveats(made, base, other)
 
 
+def trimean(low: float, middle: float, high: float) -> float:
+    """Tukey's trimean: as robust as the median, and not bound to the clock's whole µs."""
+    return (low + 2 * middle + high) / 4
+
+
 def run_change(base: Spread, other: Spread, *, floor: float) -> RunChange:
     """Median run against median run of two recordings."""
     judged = judge(base, other, floor=floor)
@@ -117,8 +124,14 @@ class _Recording:
         return compare_places.Times(self.rows, [self.us(row) for row in self.rows])
 
     def us(self, row: NodeRow) -> float:
-        """Own time of a node per run."""
-        return row.self_us / self.runs
+        """Own time of a node in a middling run; a node that a run may skip counts in part."""
+        known = row.p25_us is not None and row.p75_us is not None
+        if not self.durations or row.run_count < _FEW_RUNS or not known:
+            return row.self_us / self.runs
+        took_part = row.run_count / self.runs
+        if row.self_us == row.total_us:
+            return took_part * trimean(row.p25_us or 0.0, row.p50_us, row.p75_us or 0.0)
+        return took_part * (row.self_p50_us if row.self_p50_us is not None else 0.0)
 
     def time_kind(self, row: NodeRow) -> TimeKind:
         """What the time of a node is; a loop around launches holds them, and waits for them."""
@@ -131,11 +144,18 @@ class _Recording:
     def _launches(self, row: NodeRow) -> bool:
         return row.provider in self.profile.async_providers
 
+    def _run_us(self) -> float | None:
+        """A middling run, told in the way of its nodes."""
+        if len(self.durations) < _FEW_RUNS:
+            return sum(self.durations) / len(self.durations) if self.durations else None
+        low, middle, high = np.percentile(self.durations, (25, 50, 75))
+        return float(trimean(low, middle, high))
+
     def side(self) -> Side:
         """What a reader is told of this recording."""
         p, durations = self.profile, self.durations
-        node_us = sum(row.self_us for row in self.rows) / self.runs
-        mean = sum(durations) / len(durations) if durations else None
+        node_us = math.fsum(self.us(row) for row in self.rows)
+        run_us = self._run_us()
         return Side(
             **(asdict(self.origin) | {"label": self.origin.label or p.source}),
             source=p.source,
@@ -144,9 +164,9 @@ class _Recording:
             warmup_count=sum(run.warmup for run in p.runs),
             run_p50_us=self.spread.p50_us,
             run_ci95_us=self.spread.ci95_us,
-            run_mean_us=mean,
+            run_mean_us=sum(durations) / len(durations) if durations else None,
             node_us=node_us,
-            between_us=None if mean is None else mean - node_us,
+            between_us=None if run_us is None else run_us - node_us,
             node_count=len(self.rows),
             grade=p.trust.grade,
             unprofiled_p50_us=p.twin_p50_us,

@@ -19,7 +19,7 @@ _PROFILER_BOUND_US = 10.0
 _PROFILER_BOUND_SHARE = 0.2
 # With less time in common the two hardly show the same model.
 _LITTLE_IN_COMMON = 0.2
-# Sums use means; far above the median they tell of a few outliers.
+# Far above the median a mean tells of a few runs that were disturbed.
 _MEAN_OVER_MEDIAN = 1.1
 _WEAK_GRADES = ("D", "E", "F")
 
@@ -151,7 +151,7 @@ def _outliers(found: Difference, base: Profile, other: Profile) -> Iterator[Noti
             yield Notice(
                 "outliers",
                 f"The mean run of {_name(side)} is {units.speedup(mean / middle)} its median: some "
-                "runs were disturbed, and sums hold them.",
+                "runs were disturbed. Times here are of the middling ones.",
             )
 
 

@@ -9,6 +9,19 @@ from msgspec import Struct
 
 import ortlab
 from ortlab.domain.accuracy import Accuracy
+from ortlab.domain.compare import (
+    Difference,
+    GroupChange,
+    LoneNode,
+    ModuleChange,
+    NodeChange,
+    OperatorChange,
+    ProviderChange,
+    RunChange,
+    Shift,
+    Side,
+    StudyChange,
+)
 from ortlab.domain.configuration import Configuration
 from ortlab.domain.finding import Finding
 from ortlab.domain.machine import Machine, MachineReport, Noise, Runtime
@@ -195,6 +208,26 @@ class PlacementDocument(Document, frozen=True, kw_only=True, tag="ortlab.placeme
     source: str
 
 
+class CompareDocument(Document, frozen=True, kw_only=True, tag="ortlab.compare/1"):
+    """`ortlab compare`. Ratios are base ÷ other: above 1 the other is faster."""
+
+    base: Side
+    other: Side
+    run: RunChange
+    unprofiled: RunChange | None
+    nodes: tuple[NodeChange, ...]
+    added: tuple[LoneNode, ...]
+    removed: tuple[LoneNode, ...]
+    groups: tuple[GroupChange, ...]
+    operators: tuple[OperatorChange, ...]
+    providers: tuple[ProviderChange, ...]
+    modules: tuple[ModuleChange, ...]
+    shift: Shift | None
+    floor_share: float
+    configurations: StudyChange | None
+    caveats: tuple[Notice, ...]
+
+
 class HistoryDocument(Document, frozen=True, kw_only=True, tag="ortlab.history/1"):
     """`ortlab history`."""
 
@@ -208,6 +241,7 @@ DOCUMENTS: tuple[type[Document], ...] = (
     BenchDocument,
     ProfileDocument,
     PlacementDocument,
+    CompareDocument,
     HistoryDocument,
     ErrorDocument,
 )
@@ -258,6 +292,13 @@ def profile(record: Profile, *, top: int | None = None) -> ProfileDocument:
 def placement(record: Placement) -> PlacementDocument:
     """The document of a placement."""
     return PlacementDocument(**_fields(record, PlacementDocument))
+
+
+def compare(record: Difference, *, top: int | None = None) -> CompareDocument:
+    """The document of a comparison; `top` keeps only so many nodes of each kind."""
+    fields = _fields(record, CompareDocument)
+    lists = ("nodes", "added", "removed", "groups", "modules")
+    return CompareDocument(**{**fields, **{name: fields[name][:top] for name in lists}})
 
 
 def history(studies: list[StudySummary]) -> HistoryDocument:

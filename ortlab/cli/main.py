@@ -13,7 +13,14 @@ from typer import main as typer_main
 from typer.exceptions import TyperException
 
 import ortlab
-from ortlab.cli import commands_bench, commands_model, commands_places, commands_profile, screen
+from ortlab.cli import (
+    commands_bench,
+    commands_compare,
+    commands_model,
+    commands_places,
+    commands_profile,
+    screen,
+)
 from ortlab.errors import MeasurementError, OrtlabError, RequestError, StoreError
 
 # A pipe whose reader went away, as in `ortlab history | head`: what was asked for was given.
@@ -46,6 +53,11 @@ COMMANDS: dict[str, tuple[Callable[..., Any], tuple[str, ...]]] = {
     "placement": (commands_profile.placement, (
         "ortlab placement model.onnx --provider cuda",
         "ortlab placement model.onnx --provider openvino --json",
+    )),
+    "compare": (commands_compare.compare, (
+        "ortlab compare before.json after.json",
+        "ortlab compare k3m9x2ab q7f4w8cd --json",
+        "ortlab compare k3m9x2ab onnxruntime_profile.json --top 30",
     )),
     "history": (commands_places.history, (
         "ortlab history",

@@ -2,8 +2,9 @@
 
 `base` is what the comparison starts from and `other` what it is held against. Ratios are
 base ÷ other, so above 1 `other` is faster; `delta_us` is other minus base, so below zero is
-time saved. Additive figures (`base_us`, `other_us`, `delta_us`) are own time per run, the mean
-over the counted runs: they add up to the node time of a run. Verdicts rest on medians.
+time saved. Additive figures (`base_us`, `other_us`, `delta_us`) are own time in a middling run:
+the trimean over the counted runs, below six of them the mean. They add up to the node time of a
+run. Verdicts rest on medians.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Side(Struct, frozen=True, kw_only=True):
     node_us: float = 0.0
     """Own time of all nodes, per run."""
     between_us: float | None = None
-    """Mean run minus node time; below zero where nodes ran side by side."""
+    """A middling run less its node time; below zero where nodes ran side by side."""
     node_count: int = 0
     grade: str | None = None
     unprofiled_p50_us: float | None = None

@@ -1,0 +1,221 @@
+"""What changed between two recordings: by module as a flame, by operator as bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from ortlab.analysis.compare_blocks import Block, blocks
+from ortlab.analysis.compare_text import signed
+from ortlab.charts import theme
+from ortlab.domain import units
+from ortlab.domain.compare import Difference, OperatorChange
+
+OPERATOR_LIMIT = 14
+_ROW_PX = 30
+_MAX_ROWS_PX = 620
+# A letter of the 12 px font, on the narrowest page the house draws for; wider pages have room left.
+_LETTER_SHARE = 7.2 / 730
+UNCHANGED_COLOR = "#8C8A85"
+LAUNCH_COLOR = "#A9A7A2"
+# From this change on a block has the full colour: a third of the time gone, or half as much more.
+_FULL_CHANGE = 1 / 3
+# A change below this is not coloured: recordings of the same differ by that.
+_NO_CHANGE = 0.05
+# The page shows through between blocks, on light and on dark ground.
+_GAP_SHARE = 0.0012
+_HATCH = {"slower": "/", "added": "x", "removed": "."}
+"""A second mark beside colour; what is faster has none."""
+_MARKS = {"faster": "▼", "slower": "▲", "added": "+", "removed": "−", "same": "", "launch": ""}
+
+
+def flame(found: Difference) -> go.Figure:
+    """The modules of both, as wide as the slower side and coloured by the change.
+
+    A module without a profile on either side gives a titled, empty figure.
+    """
+    shown = blocks(found)
+    if not shown:
+        return theme.empty("Difference by module", "There is no node time to compare.")
+    rows = 1 + max(block.depth for block in shown)
+    figure = theme.figure(
+        [_bars(shown)], height=min(_MAX_ROWS_PX, _ROW_PX * rows) + 16, barmode="overlay",
+        bargap=0.06, margin={"l": 0, "r": 0, "t": 8, "b": 8}, dragmode=False,
+        uniformtext={"minsize": 12, "mode": "hide"},
+    )  # fmt: skip
+    figure.update_xaxes(range=[0, 1], visible=False, fixedrange=True)
+    return figure.update_yaxes(range=[rows - 0.5, -0.5], visible=False, fixedrange=True)
+
+
+def bars(found: Difference, *, limit: int = OPERATOR_LIMIT) -> go.Figure:
+    """Change of node time per run by operator, and of the time between nodes."""
+    rows = _bar_rows(found, limit)
+    if not rows:
+        return theme.empty("Difference by operator", "There is no node time to compare.")
+    divisor, unit = units.time_unit([delta for _, delta, _ in rows])
+    kinds = ["launch" if launches else _direction(delta) for _, delta, launches in rows]
+    trace = go.Bar(
+        orientation="h",
+        y=[theme.plain(label, limit=34) for label, _, _ in rows],
+        x=[delta / divisor for _, delta, _ in rows],
+        text=[
+            f"{_MARKS[kind]} {signed(delta, unit=(divisor, unit))}".strip()
+            for (_, delta, _), kind in zip(rows, kinds, strict=True)
+        ],
+        textposition="outside", cliponaxis=False, hoverinfo="none", textfont={"size": 13},
+        marker={
+            "color": [_FLAT[kind] for kind in kinds],
+            "pattern": {"shape": [_HATCH.get(kind, "") for kind in kinds], "fillmode": "overlay"},
+            "line": {"width": 1, "color": theme.OUTLINE_COLOR},
+        },
+    )  # fmt: skip
+    figure = theme.figure([trace], height=_ROW_PX * len(rows) + 84, bargap=0.3)
+    figure.update_layout(margin={"t": 12, "b": 48})
+    figure.update_xaxes(
+        title=f"change per run, {unit}; left is saved", range=_padded(rows, divisor),
+        zeroline=True, zerolinecolor=theme.OUTLINE_COLOR,
+    )  # fmt: skip
+    names = [theme.plain(label, limit=34) for label, _, _ in rows]
+    return figure.update_yaxes(
+        categoryorder="array", categoryarray=names[::-1], automargin=True, showgrid=False
+    )
+
+
+_FLAT = {"faster": theme.BETTER_COLOR, "slower": theme.WORSE_COLOR, "launch": LAUNCH_COLOR,
+         "same": UNCHANGED_COLOR}  # fmt: skip
+
+
+def _bar_rows(found: Difference, limit: int) -> list[tuple[str, float, bool]]:
+    """Label, change in µs, and whether it is of launch times."""
+    changed = [row for row in found.operators if row.delta_us]
+    rows = [_bar_row(row) for row in changed[:limit]]
+    rest = changed[limit:]
+    if rest:
+        rows.append((f"{len(rest)} other operators", sum(row.delta_us for row in rest), False))
+    base, other = found.base.between_us, found.other.between_us
+    if rows and base is not None and other is not None:
+        rows.append(("between nodes", other - base, False))
+    return rows
+
+
+def _bar_row(row: OperatorChange) -> tuple[str, float, bool]:
+    launches = row.time_kind == "launch"
+    return row.op_type + ", launch times" * launches, row.delta_us, launches
+
+
+def _padded(rows: Sequence[tuple[str, float, bool]], divisor: float) -> list[float]:
+    """An axis with room for the figures outside the bars."""
+    values = [delta / divisor for _, delta, _ in rows]
+    low, high = min(0.0, *values), max(0.0, *values)
+    room = 0.22 * ((high - low) or 1.0)
+    return [low - room * (low < 0), high + room * (high > 0)]
+
+
+def _bars(shown: Sequence[Block]) -> go.Bar:
+    whole = shown[0].width_us
+    shares = [block.width_us / whole for block in shown]
+    kinds = [_kind(block) for block in shown]
+    colors = [_color(block, kind) for block, kind in zip(shown, kinds, strict=True)]
+    return go.Bar(
+        orientation="h",
+        base=[round(block.start_us / whole, 5) for block in shown],
+        x=[round(max(share - _GAP_SHARE, share * 0.6), 5) for share in shares],
+        y=[block.depth for block in shown],
+        customdata=[_key(block) for block in shown],
+        text=[
+            _fitting(block, kind, share)
+            for block, kind, share in zip(shown, kinds, shares, strict=True)
+        ],
+        textposition="inside", insidetextanchor="start", textangle=0, constraintext="none",
+        textfont={"size": 12, "color": [theme.text_on(color) for color in colors]},
+        hovertext=[_hover(b, kind) for b, kind in zip(shown, kinds, strict=True)],
+        hoverinfo="text",
+        marker={
+            "color": colors,
+            "line": {"width": 0},
+            "pattern": {
+                "shape": [_HATCH.get(kind, "") for kind in kinds], "fillmode": "overlay",
+                "size": 7, "solidity": 0.12,
+            },
+        },
+    )  # fmt: skip
+
+
+def _key(block: Block) -> str:
+    """What a click selects: a node of `base` by its number, or a module by its path."""
+    if block.kind in ("both", "removed"):
+        return f"n:{block.order}"
+    return "m:" + "/".join(block.path if block.kind == "module" else block.path[:-1])
+
+
+def _kind(block: Block) -> str:
+    if block.launches and block.kind in ("both", "added", "removed"):
+        return "launch"
+    if block.kind in ("added", "removed"):
+        return block.kind
+    return "same" if abs(_change(block)) < _NO_CHANGE else _direction(block.delta_us)
+
+
+def _direction(delta_us: float) -> str:
+    return "faster" if delta_us < 0 else "slower" if delta_us > 0 else "same"
+
+
+def _change(block: Block) -> float:
+    """The change as a part of the slower side, below zero where time is saved."""
+    return block.delta_us / (max(block.base_us, block.other_us) or 1.0)
+
+
+def _color(block: Block, kind: str) -> str:
+    if kind == "launch":
+        return LAUNCH_COLOR
+    if kind == "same":
+        return UNCHANGED_COLOR
+    strong = theme.BETTER_COLOR if kind in ("faster", "removed") else theme.WORSE_COLOR
+    return _between(UNCHANGED_COLOR, strong, min(1.0, abs(_change(block)) / _FULL_CHANGE))
+
+
+def _between(first: str, second: str, part: float) -> str:
+    pairs = [(int(first[i : i + 2], 16), int(second[i : i + 2], 16)) for i in (1, 3, 5)]
+    return "#" + "".join(f"{round(a + (b - a) * part):02X}" for a, b in pairs)
+
+
+def _told(block: Block, kind: str) -> str:
+    """The change in short words, so that colour says nothing that text does not."""
+    if kind == "launch":
+        return "launch times"
+    if kind in ("added", "removed"):
+        return f"{_MARKS[kind]} {kind}"
+    if kind == "same":
+        return ""
+    percent = units.change(block.base_us / block.other_us) if block.other_us else ""
+    return f"{_MARKS[kind]} {percent if block.base_us else signed(block.delta_us)}"
+
+
+def _fitting(block: Block, kind: str, share: float) -> str:
+    """As much of name and change as the block has room for."""
+    letters = int(share / _LETTER_SHARE)
+    told = _told(block, kind)
+    # The end of a pair's name is that of the other side; one is enough here.
+    name = block.label.split(" → ", 1)[0].rsplit("/", 1)[-1] if block.kind == "both" else (
+        block.label.strip("/").rsplit("/", 1)[-1]
+    )  # fmt: skip
+    full = f"{name} {told}".strip()
+    if len(full) <= letters:
+        return theme.plain(full, limit=120)
+    return theme.plain(told, limit=40) if told and len(told) <= letters else ""
+
+
+def _hover(block: Block, kind: str) -> str:
+    lines = [f"<b>{theme.plain(block.label, limit=90)}</b>"]
+    around = "/".join(block.path[:-1])
+    if around:
+        lines.append(f"in {theme.plain(around, limit=90)}")
+    unit = units.time_unit([max(block.base_us, block.other_us)])
+    lines.append(
+        f"{units.time(block.base_us, unit=unit)} → {units.time(block.other_us, unit=unit)} per "
+        f"run, {signed(block.delta_us, unit=unit)}"
+    )
+    told = _told(block, kind) or "no clear change"
+    lines.append(told + (f", {units.count(block.node_count)} nodes" * (block.node_count > 1)))
+    return "<br>".join(lines)
