@@ -149,6 +149,8 @@ class _Arena:
             size -= piece
 
     def _add(self, owner: int, step: Step, requested: int, size: int, text: str = "") -> None:
+        # Figures of a damaged file may contradict each other.
+        size = max(0, size)
         made = Buffer(owner=owner, body=step.body, requested=requested, bytes=size, text=text)
         self.buffers.append(made)
 

@@ -85,6 +85,7 @@ def _fields(derived: Derived) -> _Fields:
         derived.stored.column(name) for name in _COLUMNS
     ]
     told: Flags = np.logical_and.reduce([column != NOT_TOLD for column in columns])
+    told &= (in_use >= 0) & (requested >= 0) & (arena >= 0)
     return _Fields(in_use, in_use_delta, requested, requested_delta, mark, arena, told)
 
 
@@ -205,7 +206,7 @@ def _allocator(derived: Derived, fields: _Fields, shown: _Shown, own: Flags) -> 
 
 def _before(fields: _Fields, first: int) -> int:
     """In use when this node began."""
-    return int(fields.in_use[first] - fields.in_use_delta[first])
+    return max(0, int(fields.in_use[first]) - int(fields.in_use_delta[first]))
 
 
 def _points(derived: Derived, fields: _Fields, shown: _Shown, at: Ints) -> list[MemoryPoint]:
@@ -286,7 +287,7 @@ def _alive_node(
         scope=_word(derived.scope, buffer.owner),
         bytes=buffer.bytes,
         since_us=int(derived.events.start[buffer.owner]) - start_us,
-        share=buffer.bytes / peak_bytes,
+        share=buffer.bytes / max(1, peak_bytes),
         sure=buffer.sure,
     )
 
