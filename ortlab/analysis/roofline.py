@@ -72,6 +72,7 @@ def roofline(
         bounds=_bound_rows(nodes, run_us),
         run_us=run_us,
         total_gain_us=sum(node.gain_us for node in nodes),
+        total_gain_share=_part(sum(node.gain_us for node in nodes), run_us),
         uncounted_count=len(uncounted),
         uncounted_share=_part(sum(node.time_us for node in uncounted), run_us),
     )

@@ -21,7 +21,10 @@ PORT = 8501
 Noise = Annotated[
     bool, typer.Option("--noise", help="Measure a sample model against itself, some seconds.")
 ]
-Refresh = Annotated[bool, typer.Option("--refresh", help="Try every provider again.")]
+Peaks = Annotated[
+    bool, typer.Option("--peaks", help="Measure what it reaches at best, once, some seconds.")
+]
+Refresh = Annotated[bool, typer.Option("--refresh", help="Try and measure everything again.")]
 Text = Annotated[str | None, typer.Argument(metavar="[TEXT]", help="In title, model or id.")]
 Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="At most this many.")]
 Port = Annotated[
@@ -29,11 +32,21 @@ Port = Annotated[
 ]
 
 
-def machine(noise: Noise = False, refresh: Refresh = False, as_json: options.Json = False) -> None:
+def machine(
+    noise: Noise = False,
+    peaks: Peaks = False,
+    refresh: Refresh = False,
+    as_json: options.Json = False,
+) -> None:
     """Show this computer, and which providers work on it or why not."""
+    import msgspec
+
     from ortlab import Lab
 
-    report = Lab.open().machine(noise=noise, refresh=refresh)
+    lab = Lab.open()
+    report = lab.machine(noise=noise, refresh=refresh)
+    if peaks:
+        report = msgspec.structs.replace(report, peaks=lab.peaks(refresh=refresh))
     if as_json:
         screen.show(documents.machine(report))
         return

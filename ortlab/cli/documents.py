@@ -27,6 +27,7 @@ from ortlab.domain.finding import Finding
 from ortlab.domain.machine import Machine, MachineReport, Noise, Runtime
 from ortlab.domain.model import AppliedFix, FixReport, ModelInfo
 from ortlab.domain.placement import Crossing, Fallback, Partition, PlacedNode, Placement
+from ortlab.domain.roofline import Peaks
 from ortlab.domain.study import (
     AAControl,
     Comparison,
@@ -94,6 +95,7 @@ class MachineDocument(Document, frozen=True, kw_only=True, tag="ortlab.machine/1
     machine: Machine
     runtimes: tuple[Runtime, ...]
     noise: Noise | None
+    peaks: Peaks | None
 
 
 class StudyBody(Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ortlab.analysis import roofs
 from ortlab.catalog.providers import label as provider_label
 from ortlab.cli.screen import plain
 from ortlab.domain import units
@@ -16,6 +17,7 @@ from ortlab.domain.finding import Finding
 from ortlab.domain.machine import MachineReport, Noise, Runtime
 from ortlab.domain.model import FixReport, ModelInfo, TensorInfo
 from ortlab.domain.placement import Placement
+from ortlab.domain.roofline import Peaks
 from ortlab.domain.study import Comparison, ConfigurationResult, Study, StudySummary
 from ortlab.domain.trace import Profile
 
@@ -74,7 +76,7 @@ def machine(report: MachineReport) -> RenderableType:
         ("system", f"{report.machine.platform}, Python {report.machine.python}"),
     ]  # fmt: skip
     tables = [part for runtime in report.runtimes for part in _runtime(runtime)]
-    return Group(_facts(facts), *tables, *_noise(report.noise))
+    return Group(_facts(facts), *tables, *_noise(report.noise), *_peaks(report.peaks))
 
 
 def study(record: Study, findings: Sequence[Finding] = ()) -> RenderableType:
@@ -254,6 +256,12 @@ def _runtime(runtime: Runtime) -> Iterator[RenderableType]:
         for p in runtime.providers
     ]  # fmt: skip
     yield _table(("provider", "works here", "devices", "reason", "hint"), rows)
+
+
+def _peaks(peaks: Peaks | None) -> list[RenderableType]:
+    if peaks is None:
+        return []
+    return [_heading("What it reaches at best"), _facts(list(roofs.facts(peaks).items()))]
 
 
 def _noise(noise: Noise | None) -> Iterator[RenderableType]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from ortlab.domain.roofline import Peaks
+
 
 class Cpu(Struct, frozen=True, kw_only=True):
     """`usable_cores` is what the container's quota and affinity really allow."""
@@ -86,3 +88,5 @@ class MachineReport(Struct, frozen=True, kw_only=True):
     machine: Machine
     runtimes: tuple[Runtime, ...]
     noise: Noise | None = None
+    peaks: Peaks | None = None
+    """The roofs for as many threads as ONNX Runtime takes by itself, where they were asked for."""

@@ -139,6 +139,7 @@ class RooflineReport(Struct, frozen=True, kw_only=True):
     """Node time of one run, what shares are parts of."""
     total_gain_us: float = 0.0
     """If every classified node ran at its bound."""
+    total_gain_share: float = 0.0
     uncounted_count: int = 0
     """Nodes whose FLOPs cannot be counted."""
     uncounted_share: float = 0.0
