@@ -2,11 +2,21 @@
 
 import streamlit as st
 
-from ortlab.ui import breakdown, findings_panel, frame, placement_panel, profile_source
+from ortlab.ui import (
+    breakdown,
+    findings_panel,
+    flame_view,
+    frame,
+    nodes_view,
+    operators_view,
+    placement_panel,
+    profile_source,
+    selection,
+)
 
 VIEWS = {
     "operators": "Operators",
-    "icicle": "Icicle",
+    "icicle": "Flame",
     "nodes": "Nodes",
     "timeline": "Timeline",
     "placement": "Placement",
@@ -24,19 +34,18 @@ with st.container(horizontal=True, vertical_alignment="center"):
 
 profile = source.profile(steady=steady)
 breakdown.trust(profile)
+selection.strip(profile)
 if view == "timeline":
     run = breakdown.pick_run(profile)
     if run is not None:
         breakdown.timeline(source.timeline(run))
 elif view == "placement":
     placement_panel.show(source.placement(profile))
+elif view == "runs":
+    breakdown.runs(profile)
 else:
-    {
-        "operators": breakdown.operators,
-        "icicle": breakdown.icicle,
-        "nodes": breakdown.nodes,
-        "runs": breakdown.runs,
-    }[view](profile)
+    views = {"operators": operators_view, "icicle": flame_view, "nodes": nodes_view}
+    views[view].show(profile, source.scopes())
 
 if source.run:
     study = frame.lab().study(source.run).record

@@ -20,8 +20,8 @@ from ortlab.analysis.module_names import (
 from ortlab.domain.trace import NodeRow, Profile
 
 __all__ = [
-    "Headline", "Module", "ModuleTree", "Path", "Stack", "find", "headline", "leaf", "members",
-    "module_path", "tree",
+    "Headline", "Module", "ModuleTree", "Path", "Stack", "counted_us", "find", "headline", "leaf",
+    "members", "module_path", "tree",
 ]  # fmt: skip
 
 # With fewer nodes that tell their module, a tree of modules would be one heap of the others.
@@ -37,7 +37,7 @@ _SCOPE_MARK = "/"
 
 
 class Module(Struct, frozen=True, kw_only=True):
-    """One module of the model. Times are sums of self time over all runs, so they add up."""
+    """One module of the model. Times are sums over all runs of the time that the tree counts."""
 
     path: Path
     self_us: int
@@ -71,7 +71,7 @@ class Stack(Struct, frozen=True, kw_only=True):
 
 
 class ModuleTree(Struct, frozen=True, kw_only=True):
-    """All time of a profile as a tree. `root.total_us` is the self time of all nodes."""
+    """All time of a profile as a tree. `root.total_us` is the time of all nodes."""
 
     root: Module
     grouped_by: str = "module"
@@ -84,6 +84,8 @@ class ModuleTree(Struct, frozen=True, kw_only=True):
     """Costliest first; those inside a layer of another stack are left out."""
     path_of: dict[int, Path] = {}
     """The module of each node, by `NodeRow.order`."""
+    us_of: dict[int, int] = {}
+    """The time of each node that the tree adds up."""
 
 
 class Headline(Struct, frozen=True, kw_only=True):
@@ -93,32 +95,44 @@ class Headline(Struct, frozen=True, kw_only=True):
     stack: Stack | None = None
 
 
-def tree(profile: Profile, scopes: Mapping[str, Path] | None = None) -> ModuleTree:
+def tree(
+    profile: Profile, scopes: Mapping[str, Path] | None = None, *, device: bool = False
+) -> ModuleTree:
     """The time of a profile by module.
 
     Args:
         profile: every node counts with its self time, so nested bodies count once.
         scopes: module of each node or tensor name of the model, where its file is known; it goes
             before what the names in the profile say.
+        device: count a node's time on the device instead, where it has one.
     """
+    us_of = {n.order: counted_us(n) if device else n.self_us for n in profile.nodes}
     by_order = {node.order: node for node in profile.nodes}
     paths = _Paths(profile.nodes, scopes or {})
     told = [order for order in by_order if paths.is_told(by_order[order])]
     if len(told) < MIN_TOLD_SHARE * len(by_order) or not any(paths.of(by_order[o]) for o in told):
         by_operator = {order: _operator_path(node) for order, node in by_order.items()}
-        root = _grown(by_operator, by_order)
-        return ModuleTree(root=root, grouped_by="operator", path_of=by_operator)
+        root = _grown(by_operator, by_order, us_of)
+        return ModuleTree(root=root, grouped_by="operator", path_of=by_operator, us_of=us_of)
     path_of = {order: paths.of(node) for order, node in by_order.items()}
     placed = _placed_by_order(path_of, by_order, told=set(told))
     path_of |= placed
-    root = _grown(path_of, by_order)
+    root = _grown(path_of, by_order, us_of)
     return ModuleTree(
         root=root,
         told_count=len(told),
         placed_by_order=tuple(placed),
         stacks=tuple(sorted(_stacks(root, by_order), key=lambda s: -s.total_us)),
         path_of=path_of,
+        us_of=us_of,
     )
+
+
+def counted_us(node: NodeRow) -> int:
+    """The time that a node is judged by: on the device where it has one, else its own."""
+    if node.time_kind == "device" and node.device_us is not None:
+        return node.device_us
+    return node.self_us
 
 
 def find(found: ModuleTree, path: Sequence[str]) -> Module | None:
@@ -234,7 +248,9 @@ def _placed_by_order(
     return {order: path for order, path in placed.items() if path}
 
 
-def _grown(path_of: Mapping[int, Path], by_order: Mapping[int, NodeRow]) -> Module:
+def _grown(
+    path_of: Mapping[int, Path], by_order: Mapping[int, NodeRow], us_of: Mapping[int, int]
+) -> Module:
     """The tree over all paths; each node lies in exactly one module."""
     nodes: dict[Path, list[NodeRow]] = defaultdict(list)
     inner: dict[Path, set[Path]] = defaultdict(set)
@@ -245,8 +261,8 @@ def _grown(path_of: Mapping[int, Path], by_order: Mapping[int, NodeRow]) -> Modu
             if path[:depth] in siblings:
                 break
             siblings.add(path[:depth])
-    whole_us = sum(node.self_us for node in by_order.values())
-    return _module((), nodes, inner, whole=(whole_us, max(1, len(by_order))))
+    whole = (sum(us_of.values()), max(1, len(by_order)))
+    return _module((), nodes, inner, us_of=us_of, whole=whole)
 
 
 def _module(
@@ -254,12 +270,14 @@ def _module(
     nodes: Mapping[Path, list[NodeRow]],
     inner: Mapping[Path, set[Path]],
     *,
+    us_of: Mapping[int, int],
     whole: tuple[int, int],
 ) -> Module:
-    children = [_module(p, nodes, inner, whole=whole) for p in sorted(inner.get(path, ()))]
+    parts = inner.get(path, ())
+    children = [_module(p, nodes, inner, us_of=us_of, whole=whole) for p in parts]
     children.sort(key=lambda m: (-m.total_us, m.path))
-    own = sorted(nodes.get(path, ()), key=lambda n: (-n.self_us, n.order))
-    self_us = sum(n.self_us for n in own)
+    own = sorted(nodes.get(path, ()), key=lambda n: (-us_of[n.order], n.order))
+    self_us = sum(us_of[n.order] for n in own)
     total_us = self_us + sum(m.total_us for m in children)
     node_count = len(own) + sum(m.node_count for m in children)
     medians = [*(n.self_p50_us for n in own), *(m.p50_us for m in children)]

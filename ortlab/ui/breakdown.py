@@ -1,4 +1,4 @@
-"""Profile: how far it can be trusted, then the same time seen five ways."""
+"""Profile: how far it can be trusted, its runs, and one of them along time."""
 
 from __future__ import annotations
 
@@ -9,40 +9,10 @@ import streamlit as st
 
 from ortlab.catalog import providers
 from ortlab.domain import units
-from ortlab.domain.trace import NodeRow, Profile, TraceEvent
+from ortlab.domain.trace import Profile, TraceEvent
 from ortlab.ui import table_view, words
 from ortlab.ui.table_view import Column
 
-_OPERATORS = (
-    Column("op_type", "Operator"),
-    Column("provider", "Provider"),
-    Column("share", "Share", "share", "Of all node time, nested nodes not counted twice."),
-    Column("self_us", "Self time, all runs", "time", group="sum"),
-    Column("total_us", "With nested, all runs", "time", group="sum"),
-    Column("mean_us", "Mean per call", "time"),
-    Column("calls", "Calls", "count"),
-    Column("node_count", "Nodes", "count"),
-)
-_NODES = (
-    Column("name", "Node"),
-    Column("op_type", "Operator"),
-    Column("provider", "Provider"),
-    Column("share", "Share", "share"),
-    Column("p50_us", "p50", "time", group="per call"),
-    Column("p95_us", "p95", "time", group="per call"),
-    Column("self_us", "Self time, all runs", "time", group="sum"),
-    Column("calls", "Calls", "count"),
-    Column("input_shapes", "Input shapes"),
-    Column("output_shapes", "Output shapes"),
-    Column("output_bytes", "Output", "bytes"),
-    Column("scope", "Inside"),
-)
-_PROVIDERS = (
-    Column("provider", "Provider"),
-    Column("node_count", "Nodes", "count"),
-    Column("share", "Share", "share"),
-    Column("self_us", "Self time, all runs", "time", group="sum"),
-)
 _RUNS = (
     Column("index", "Run", "count"),
     Column("kind", "Kind"),
@@ -94,38 +64,6 @@ def _facts(profile: Profile) -> str:
     return " · ".join(parts)
 
 
-def operators(profile: Profile) -> None:
-    """Bars of the costliest operators, the table of all, and the providers."""
-    from ortlab.charts import operators as charts
-
-    _chart(charts.bars(profile), key="operators", alt="Self time by operator; table below")
-    table_view.show(_operator_rows(profile), _OPERATORS, key="operators-table", name="operators",
-                    alt="Time by operator")  # fmt: skip
-    rows = [
-        {"provider": _provider(p.provider, profile), "node_count": p.node_count, "share": p.share,
-         "self_us": p.self_us or p.total_us}
-        for p in profile.providers
-    ]  # fmt: skip
-    if len(rows) > 1:
-        table_view.show(rows, _PROVIDERS, key="providers-table", name="providers",
-                        alt="Time by provider")  # fmt: skip
-
-
-def icicle(profile: Profile) -> None:
-    """Provider, operator, node as one picture; its table is that of the nodes."""
-    from ortlab.charts import icicle as charts
-
-    _chart(charts.icicle(profile), key="icicle", alt="Self time by provider, operator and node")
-    st.caption("Width is self time. Click a block to look inside it, the bar on top to go back.")
-    with st.expander("Table", icon=":material/table:"):
-        _node_table(profile, key="icicle-nodes")
-
-
-def nodes(profile: Profile) -> None:
-    """Every node with its shapes; the table sorts by any column."""
-    _node_table(profile, key="nodes")
-
-
 def runs(profile: Profile) -> None:
     """Run after run, warm-up told apart."""
     from ortlab.charts import samples as charts
@@ -174,50 +112,7 @@ def timeline(events: Sequence[TraceEvent]) -> None:
         table_view.show(rows, _EVENTS, key="events", alt="Node events of one run", name="events")
 
 
-def _provider(name: str, profile: Profile) -> str:
-    """The provider's label; where it returns before its work is done, times are launch times."""
-    label = providers.label(name)
-    return f"{label}, launch times" if name in profile.async_providers else label
-
-
 def _chart(figure: Any, *, key: str, alt: str) -> None:
     from ortlab.charts import theme
 
     st.plotly_chart(figure, key=f"{key}-chart", config=theme.CONFIG, alt=alt)
-
-
-def _operator_rows(profile: Profile) -> list[dict[str, Any]]:
-    return [
-        {"op_type": r.op_type, "provider": _provider(r.provider, profile), "share": r.share,
-         "self_us": r.self_us, "total_us": r.total_us, "calls": r.calls,
-         "mean_us": r.mean_us or r.total_us / max(1, r.calls), "node_count": r.node_count or None}
-        for r in sorted(profile.operators, key=lambda r: -r.self_us)
-    ]  # fmt: skip
-
-
-def _node_table(profile: Profile, *, key: str) -> None:
-    total = sum(n.self_us for n in profile.nodes) or 1
-    rows = [_node_row(n, total, profile) for n in sorted(profile.nodes, key=lambda n: -n.self_us)]
-    if not rows:
-        st.caption("The profile holds no node events.")
-        return
-    st.caption(f"{units.count(len(rows))} nodes over {profile.counted_runs} runs. A fused node "
-               "stands for all nodes it was made of.")  # fmt: skip
-    table_view.show(rows, _NODES, key=key, alt="Time by node", name="nodes", height=520)
-
-
-def _node_row(node: NodeRow, total_us: int, profile: Profile) -> dict[str, Any]:
-    return {
-        "name": node.name or f"unnamed {node.op_type}",
-        "op_type": node.op_type,
-        "provider": _provider(node.provider, profile),
-        "share": node.self_us / total_us,
-        "p50_us": node.p50_us,
-        "p95_us": node.p95_us,
-        "self_us": node.self_us,
-        "calls": node.calls,
-        "input_shapes": node.input_shapes or None,
-        "output_shapes": node.output_shapes or None,
-        "output_bytes": node.output_bytes,
-        "scope": node.scope or None,
-    }

@@ -9,6 +9,7 @@ from ortlab.domain.study import Study
 from ortlab.domain.trace import Profile, TraceEvent
 from ortlab.ui import frame, intake_panel, recent, words
 from ortlab.ui.door import lab
+from ortlab.ui.trees import Scopes
 
 
 class Source:
@@ -28,6 +29,10 @@ class Source:
         if self.trace:
             return lab().timeline(self.trace, run=run)
         return lab().timeline(self.run or "", self.row, run=run)
+
+    def scopes(self) -> Scopes | None:
+        """The module of each node by name; None where the model's file is not known."""
+        return lab().scopes(lab().study(self.run).record.model_id) if self.run else None
 
     def placement(self, profile: Profile) -> Placement:
         """Where each node ran: of a foreign trace only what the trace itself shows."""

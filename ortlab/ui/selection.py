@@ -24,6 +24,8 @@ _AT, _INSIDE = "@", "/"
 _GENERATIONS = "selection-generations"
 _SHAPES_LIMIT = 90
 _NAME_LIMIT = 110
+_PART_LIMIT = 32
+_STEPS = 7
 
 
 def selected_node() -> int | None:
@@ -92,6 +94,8 @@ def on_points(base: str, choose: Callable[[Any], None]) -> Callable[[], None]:
         state = st.session_state.get(widget_key(base)) or {}
         points = (state.get("selection") or {}).get("points") or []
         data = points[0].get("customdata") if points else None
+        if isinstance(data, list):
+            data = data[0] if data else None
         if data is not None:
             choose(data)
 
@@ -136,14 +140,42 @@ def strip(profile: Profile, *, views: Sequence[str] = ("timeline", "nodes")) -> 
     with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small",
                       key="selection-strip"):  # fmt: skip
         st.markdown(text, width="stretch")
-        shown = st.query_params.get("view")
-        for view in views:
-            if view != shown and (view != "timeline" or selected_node() is not None):
-                st.button(view.capitalize(), key=f"selection-{view}", on_click=open_view,
-                          args=(view,), type="tertiary", icon=_ICONS.get(view),
-                          help=_HELP.get(view))  # fmt: skip
-        st.button("Clear", key="selection-clear", on_click=clear, type="tertiary",
-                  icon=":material/close:", help="Select nothing")  # fmt: skip
+        with st.container(horizontal=True, width="content", gap="small"):
+            _elsewhere([view for view in views if view != st.query_params.get("view")])
+            st.button("Clear", key="selection-clear", on_click=clear, type="tertiary",
+                      icon=":material/close:", help="Select nothing")  # fmt: skip
+
+
+def _elsewhere(views: Sequence[str]) -> None:
+    for view in views:
+        # Only a node has a place along time.
+        if view != "timeline" or selected_node() is not None:
+            st.button(view.capitalize(), key=f"selection-{view}", on_click=open_view,
+                      args=(view,), type="tertiary", icon=_ICONS.get(view),
+                      help=_HELP.get(view))  # fmt: skip
+
+
+def breadcrumb() -> None:
+    """The way from the model to the module that is looked into; each part leads back to it."""
+    path = selected_module()
+    steps = [(), *(path[: i + 1] for i in range(len(path)))]
+    # Modules nest deep; the start, and what is near, is what people go back to.
+    shown = steps if len(steps) <= _STEPS else [steps[0], *steps[1 - _STEPS :]]
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall",
+                      key="module-path"):  # fmt: skip
+        for i, step in enumerate(shown):
+            name = words.safe(_part_name(step[-1]), limit=_PART_LIMIT) if step else "Model"
+            if step == path:
+                st.markdown(f"**{name}**", width="content")
+                continue
+            skipped = len(shown[i + 1]) > len(step) + 1
+            st.button(f"{name} ›" + " … ›" * skipped, key=f"module-{i}", type="tertiary",
+                      on_click=select_module, args=(step,), help="Look into it")  # fmt: skip
+
+
+def _part_name(part: str) -> str:
+    """A part of a path; the path of a profile without modules begins with a provider."""
+    return providers.label(part) if part.endswith("ExecutionProvider") else part
 
 
 _ICONS = {"timeline": ":material/view_timeline:", "nodes": ":material/table_rows:",
@@ -163,7 +195,7 @@ def _text(profile: Profile) -> str | None:
         return _operator_text(row, profile) if row else _gone(words.safe(key[0], limit=60))
     path = selected_module()
     if path:
-        name = words.safe(_INSIDE.join(path), limit=_NAME_LIMIT)
+        name = words.safe(_INSIDE.join(map(_part_name, path)), limit=_NAME_LIMIT)
         return f":material/account_tree: Inside **{name}**"
     return None
 
@@ -209,11 +241,11 @@ def _operator_on(op_type: str, provider: str) -> str:
 
 
 def _spread(node: NodeRow) -> str:
-    if node.p25_us is None or node.p75_us is None or node.run_count < 2:
+    if node.p25_us is None or node.p75_us is None or node.p25_us == node.p75_us:
         return ""
     unit = units.time_unit([node.p75_us])
-    low = units.significant(node.p25_us / unit[0])
-    return f" ({low}–{units.time(node.p75_us, unit=unit)})"
+    low, high = node.p25_us / unit[0], node.p75_us / unit[0]
+    return f" ({low:.3g}–{high:.3g}{units.THIN}{unit[1]})"
 
 
 def _number(key: str) -> int | None:

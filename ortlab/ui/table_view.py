@@ -12,13 +12,20 @@ import streamlit as st
 from ortlab.domain import units
 from ortlab.ui import words
 
-Kind = Literal["text", "time", "bytes", "share", "ratio", "count", "rate", "number", "check"]
+Kind = Literal["text", "time", "bytes", "share", "ratio", "count", "rate", "number", "check",
+               "flops", "traffic"]  # fmt: skip
 Row = Mapping[str, Any]
 # A spreadsheet runs a cell that starts so.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _SEARCH_FROM = 12
 """Shorter tables need no search box."""
 _BYTE_STEPS = ((1.0, "B"), (1024.0, "KiB"), (1024.0**2, "MiB"), (1024.0**3, "GiB"))
+_STEPS = {
+    "bytes": _BYTE_STEPS,
+    # Rates of work and traffic are decimal wherever they are written.
+    "flops": ((1.0, "FLOP"), (1e3, "kFLOP"), (1e6, "MFLOP"), (1e9, "GFLOP"), (1e12, "TFLOP")),
+    "traffic": ((1.0, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB")),
+}
 
 
 class Column(NamedTuple):
@@ -42,19 +49,40 @@ def show(
     height: int | Literal["auto"] = "auto",
     name: str = "table",
     search: bool = True,
+    limit: int | None = None,
+    marked: int | None = None,
+    on_row: Callable[[int], None] | None = None,
 ) -> list[int]:
-    """Draw the table; the numbers of the selected rows come back, in the order of `rows`."""
+    """Draw the table; the numbers of the selected rows come back, in the order of `rows`.
+
+    Args:
+        rows, columns: what to show. A column without any value is left out.
+        key, alt, name: of the widget, for screen readers, and of the CSV file.
+        select: rows that a person may mark.
+        height: of the table in pixels.
+        search: offer a search box where the table is long.
+        limit: at most so many of the rows found are sent to the browser; the CSV has all.
+        marked: the row that is selected at first.
+        on_row: called with the number of a row that was clicked, before the page is drawn again.
+    """
     searchable = search and len(rows) >= _SEARCH_FROM
     shown = _searched(rows, columns, key=key) if searchable else list(range(len(rows)))
     if not shown:
         st.caption(f"0 of {len(rows)} rows match.")
         st.button("Clear search", key=f"{key}-clear", on_click=_clear, args=(f"{key}-search",))
         return []
+    columns = [c for c in columns if any(rows[i].get(c.key) is not None for i in shown)]
+    if limit is not None and len(shown) > limit:
+        st.caption(f"{limit:,} of {len(shown):,} rows shown; the CSV has all of them.")
+        shown = shown[:limit]
     found = [rows[i] for i in shown]
-    columns = [c for c in columns if any(row.get(c.key) is not None for row in found)]
     more: dict[str, Any] = {"height": height} if height != "auto" else {}
-    if select is not None:
+    if on_row is not None:
+        more |= {"on_select": _row_clicked(key, shown, on_row), "selection_mode": "single-row"}
+    elif select is not None:
         more |= {"on_select": "rerun", "selection_mode": select}
+    if marked in shown:
+        more["selection_default"] = {"selection": {"rows": [shown.index(marked)]}}
     event = st.dataframe(
         _frame(found, columns), column_config=_config(found, columns), hide_index=True, alt=alt,
         key=key, placeholder=units.MISSING, **more,
@@ -63,7 +91,19 @@ def show(
         "CSV", data=lambda: to_csv(rows, columns), file_name=f"{name}.csv", mime="text/csv",
         icon=":material/download:", key=f"{key}-csv", on_click="ignore", type="tertiary",
     )  # fmt: skip
-    return [shown[i] for i in event.selection.rows] if select is not None else []
+    selects = select is not None or on_row is not None
+    return [shown[i] for i in event.selection.rows if i < len(shown)] if selects else []
+
+
+def _row_clicked(key: str, shown: Sequence[int], on_row: Callable[[int], None]) -> Any:
+    """The callback of the table: a click that unmarks a row unselects nothing."""
+
+    def clicked() -> None:
+        rows = st.session_state[key]["selection"]["rows"]
+        if rows and rows[0] < len(shown):
+            on_row(shown[rows[0]])
+
+    return clicked
 
 
 def to_csv(rows: Sequence[Row], columns: Sequence[Column]) -> str:
@@ -129,10 +169,13 @@ def _scale(column: Column, rows: Sequence[Row], columns: Sequence[Column]) -> tu
     values = [float(row[k]) for row in rows for k in keys if row.get(k) is not None]
     if column.kind == "time":
         return units.time_unit(values)
-    if column.kind == "bytes":
+    if column.kind in _STEPS:
+        steps = _STEPS[column.kind]
         largest = max((abs(v) for v in values), default=0.0)
-        return next((s for s in reversed(_BYTE_STEPS) if largest >= s[0]), _BYTE_STEPS[0])
-    return {"share": (0.01, "%"), "rate": (1.0, "inf/s")}.get(column.kind, (1.0, ""))
+        return next((s for s in reversed(steps) if largest >= s[0]), steps[0])
+    if column.kind in ("share", "percent"):
+        return 0.01, "%"
+    return (1.0, "inf/s") if column.kind == "rate" else (1.0, "")
 
 
 def _config(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, Any]:
@@ -143,18 +186,30 @@ def _config(rows: Sequence[Row], columns: Sequence[Column]) -> dict[str, Any]:
         elif column.kind == "check":
             made[column.key] = st.column_config.CheckboxColumn(column.title, help=column.help)
         else:
-            made[column.key] = _number_config(column, _scale(column, rows, columns)[1])
+            divisor, unit = _scale(column, rows, columns)
+            values = [row[column.key] / divisor for row in rows if row.get(column.key) is not None]
+            made[column.key] = _number_config(column, unit, values)
     return made
 
 
-def _number_config(column: Column, unit: str) -> Any:
+def _number_config(column: Column, unit: str, values: Sequence[float]) -> Any:
     title = f"{column.title}, {unit}" if unit else column.title
     if column.kind == "share":
         return st.column_config.ProgressColumn(
             title, help=column.help, min_value=0, max_value=100, format="%.1f"
         )
-    form = {"ratio": "%.3g×", "count": "localized", "number": "%.2g"}.get(column.kind)
+    forms = {"ratio": "%.3g×", "count": "localized", "number": "%.2g", "percent": "%.1f"}
+    form = forms.get(column.kind) or _aligned(values)
     return st.column_config.NumberColumn(title, help=column.help, format=form)
+
+
+def _aligned(values: Sequence[float]) -> str | None:
+    """A format that gives the whole column as many decimals as its largest number needs."""
+    rounded = [_rounded(value) for value in values]
+    if all(value == int(value) for value in rounded):
+        return None
+    largest = max(map(abs, rounded))
+    return "%.3f" if largest < 10 else "%.2f" if largest < 100 else "%.1f"
 
 
 def chart_and_table(

@@ -1,0 +1,131 @@
+"""The modules of a model, from the whole down to single nodes, as wide as they are slow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from ortlab.analysis.module_blocks import Block
+from ortlab.charts import theme
+from ortlab.domain import units
+
+_ROW_PX = 30
+_MAX_ROWS_PX = 620
+# A letter of the 12 px font, on the narrowest page the house draws for; wider pages have room left.
+_LETTER_SHARE = 7.2 / 730
+_LIGHTER_BY_DEPTH = (0.0, 0.1, 0.2, 0.3, 0.38)
+_NODE_LIGHTER = 0.55
+_REST_LIGHTER = 0.74
+MIXED_COLOR = "#8C8A85"
+DOUBT_COLOR = "#A9A7A2"
+# The page shows through between blocks, on light and on dark ground.
+_GAP_SHARE = 0.0012
+SELECTED_COLOR = "#E69F00"
+
+
+def flame(
+    blocks: Sequence[Block],
+    *,
+    runs: int,
+    selected: int | None = None,
+    doubted: Sequence[str] = (),
+) -> go.Figure:
+    """Blocks under blocks; each carries in `customdata` what it stands for.
+
+    Args:
+        blocks: of `ortlab.analysis.module_blocks`; the first is the whole picture.
+        runs: that the times cover; the picture tells times per run.
+        selected: `NodeRow.order` of the node to be outlined.
+        doubted: providers whose times are launches or waits; their blocks are grey.
+    """
+    if not blocks or not blocks[0].width_us:
+        return theme.empty("Time by module", "The profile holds no node time.")
+    whole = blocks[0].width_us
+    per_run = max(1, runs)
+    rows = 1 + max(block.depth for block in blocks)
+    grey = set(doubted)
+    traces = [_bars(blocks, whole=whole, runs=per_run, selected=selected, grey=grey)]
+    figure = theme.figure(
+        traces, height=min(_MAX_ROWS_PX, _ROW_PX * rows) + 16, barmode="overlay", bargap=0.06,
+        margin={"l": 0, "r": 0, "t": 8, "b": 8}, dragmode=False,
+        uniformtext={"minsize": 12, "mode": "hide"},
+    )  # fmt: skip
+    figure.update_xaxes(range=[0, 1], visible=False, fixedrange=True)
+    return figure.update_yaxes(range=[rows - 0.5, -0.5], visible=False, fixedrange=True)
+
+
+def key_of(block: Block) -> str:
+    """What a click on a block selects: `n:` and a node's number, or `m:` and a module's path."""
+    return f"n:{block.node}" if block.node is not None else "m:" + "/".join(block.path)
+
+
+def _bars(
+    blocks: Sequence[Block], *, whole: int, runs: int, selected: int | None, grey: set[str]
+) -> go.Bar:
+    colors = [_color(block, grey) for block in blocks]
+    shares = [block.width_us / whole for block in blocks]
+    chosen = [selected is not None and block.node == selected for block in blocks]
+    return go.Bar(
+        orientation="h",
+        base=[round(block.start_us / whole, 5) for block in blocks],
+        x=[round(max(share - _GAP_SHARE, share * 0.6), 5) for share in shares],
+        y=[block.depth for block in blocks],
+        customdata=[key_of(block) for block in blocks],
+        text=[_fitting(block, share) for block, share in zip(blocks, shares, strict=True)],
+        textposition="inside", insidetextanchor="start", textangle=0, constraintext="none",
+        textfont={"size": 12, "color": [theme.text_on(color) for color in colors]},
+        hovertext=[_hover(block, runs=runs) for block in blocks], hoverinfo="text",
+        marker={
+            "color": colors,
+            "line": {"width": [3 if c else 0 for c in chosen],
+                     "color": [SELECTED_COLOR if c else color
+                               for c, color in zip(chosen, colors, strict=True)]},
+        },
+        selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
+    )  # fmt: skip
+
+
+def _color(block: Block, grey: set[str]) -> str:
+    if block.provider in grey:
+        color = DOUBT_COLOR
+    else:
+        color = theme.color(block.provider) if block.provider else MIXED_COLOR
+    if block.kind != "module":
+        return theme.lighter(color, _NODE_LIGHTER if block.kind == "node" else _REST_LIGHTER)
+    depth = min(block.depth, len(_LIGHTER_BY_DEPTH) - 1)
+    return theme.lighter(color, _LIGHTER_BY_DEPTH[depth])
+
+
+def _fitting(block: Block, share: float) -> str:
+    """As much of the name, and of its share, as the block has room for."""
+    room = int((share - _GAP_SHARE) / _LETTER_SHARE) - 1
+    if room < 3:
+        return ""
+    label = _label(block)
+    told = f"{label}  {units.share(block.share)}"
+    if len(told) <= room:
+        return theme.plain(told, limit=room)
+    # Two letters and dots say nothing.
+    return theme.plain(label, limit=room) if room >= min(5, len(label)) else ""
+
+
+def _label(block: Block) -> str:
+    """The name; without modules the blocks on top are providers."""
+    if block.kind == "module" and block.label == block.provider:
+        return theme.provider_label(block.provider)
+    return block.label
+
+
+def _hover(block: Block, *, runs: int) -> str:
+    name = "/".join(block.path) if block.kind == "module" else block.label
+    name = _label(block) if block.label == block.provider else name
+    lines = [f"<b>{theme.plain(name or 'model', limit=80)}</b>"]
+    if block.op_type and block.op_type != block.label:
+        lines.append(theme.plain(block.op_type, limit=50))
+    lines.append(f"{units.time(block.width_us / runs)} per run, {units.share(block.share)}")
+    count = "" if block.kind == "node" else f"{units.count(block.node_count)} nodes, "
+    lines.append(f"{count}{units.count(block.calls / runs)} calls per run")
+    if block.provider:
+        lines.append(theme.plain(theme.provider_label(block.provider), limit=40))
+    return "<br>".join(lines)
