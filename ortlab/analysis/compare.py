@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from msgspec import Struct
@@ -27,6 +27,7 @@ from ortlab.analysis.compare_verdicts import (
     spread,
 )
 from ortlab.domain.compare import (
+    NOT_WORK,
     Difference,
     LoneNode,
     ModuleChange,
@@ -124,7 +125,12 @@ class _Recording:
         return compare_places.Times(self.rows, [self.us(row) for row in self.rows])
 
     def us(self, row: NodeRow) -> float:
-        """Own time of a node in a middling run; a node that a run may skip counts in part."""
+        """Own time of a node in a middling run; a node that a run may skip counts in part.
+
+        Where the file has device time, that is the node's own.
+        """
+        if self.time_kind(row) == "device":
+            return (row.device_us or 0) / self.runs
         known = row.p25_us is not None and row.p75_us is not None
         if not self.durations or row.run_count < _FEW_RUNS or not known:
             return row.self_us / self.runs
@@ -136,9 +142,9 @@ class _Recording:
     def time_kind(self, row: NodeRow) -> TimeKind:
         """What the time of a node is; a loop around launches holds them, and waits for them."""
         if "/".join(filter(None, (row.scope, row.name))) in self._around_launches:
-            return "launch"
-        if row.provider not in self.profile.async_providers:
-            return "host"
+            return "wait"
+        if row.time_kind in NOT_WORK or not self._launches(row):
+            return cast(TimeKind, row.time_kind)
         return "launch" if row.device_us is None else "device"
 
     def _launches(self, row: NodeRow) -> bool:
@@ -251,13 +257,15 @@ def _common_kind(base: TimeKind, other: TimeKind, first: NodeRow, second: NodeRo
     """What can be compared of two nodes: host times, else device times, else nothing."""
     if base == other == "host":
         return "host"
-    return "launch" if None in (first.device_us, second.device_us) else "device"
+    if None not in (first.device_us, second.device_us):
+        return "device"
+    return "wait" if "wait" in (base, other) else "launch"
 
 
 def _judged(
     base: NodeRow, other: NodeRow, kind: TimeKind, *, floor: float, shift: float | None
 ) -> Judged:
-    if kind == "launch":
+    if kind in NOT_WORK:
         return UNKNOWN
     if kind == "device":
         # A profile keeps no spread of device times: a ratio, and no verdict.
@@ -330,7 +338,7 @@ class _Sum(Struct):
 
     def fields(self) -> dict[str, Any]:
         """The same with the nodes counted, and what the time is."""
-        kind = next((k for k in ("launch", "device") if k in self.kinds), "host")
+        kind = next((k for k in ("launch", "wait", "device") if k in self.kinds), "host")
         counts = {"base_node_count": len(self.us[0]), "other_node_count": len(self.us[1])}
         return self.times() | counts | {"time_kind": kind}
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from ortlab.analysis import compare_text
-from ortlab.domain.compare import Difference, LoneNode, NodeChange
+from ortlab.domain.compare import NOT_WORK, Difference, LoneNode, NodeChange
 
 # More cannot be told apart on a screen, and the browser needs longer than a click may take.
 MAX_BLOCKS = 300
@@ -131,7 +131,7 @@ def _leaves(found: Difference) -> Iterator[_Part]:
             other_us=node.other_us,
             width_us=max(node.base_us, node.other_us),
             node_count=1,
-            launches=node.time_kind == "launch",
+            launches=node.time_kind in NOT_WORK,
             order=node.order,
         )
     for lone in found.removed:
@@ -165,7 +165,7 @@ def _lone(node: LoneNode, kind: str, first: float) -> _Part:
         other_us=node.us if kind == "added" else 0.0,
         width_us=node.us,
         node_count=1,
-        launches=node.time_kind == "launch",
+        launches=node.time_kind in NOT_WORK,
         order=node.order,
     )
 

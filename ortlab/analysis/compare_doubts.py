@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from msgspec.structs import replace
 
 from ortlab.domain import units
-from ortlab.domain.compare import Difference, Side
+from ortlab.domain.compare import NOT_WORK, Difference, Side
 from ortlab.domain.study import Notice
 from ortlab.domain.trace import Profile
 
@@ -77,13 +77,13 @@ def _little_in_common(found: Difference, base: Profile, other: Profile) -> Itera
 
 
 def _launches(found: Difference, base: Profile, other: Profile) -> Iterator[Notice]:
-    count = sum(node.time_kind == "launch" for node in found.nodes)
-    lone = sum(node.time_kind == "launch" for node in (*found.added, *found.removed))
+    count = sum(node.time_kind in NOT_WORK for node in found.nodes)
+    lone = sum(node.time_kind in NOT_WORK for node in (*found.added, *found.removed))
     if count or lone:
         yield Notice(
             "launch_times",
             f"{units.count(count + lone)} nodes ran on a provider that returns before its work is "
-            "done: their times are launch times, which are shown but not compared.",
+            "done: their times are of launches and waiting, which are shown but not compared.",
         )
 
 

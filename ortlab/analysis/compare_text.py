@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ortlab.domain import units
-from ortlab.domain.compare import Difference, NodeChange, RunChange, Side, StudyChange
+from ortlab.domain.compare import NOT_WORK, Difference, NodeChange, RunChange, Side, StudyChange
 
 TOLD_OPERATORS = 3
 # A smaller part of the change is not worth a word in a sentence.
@@ -15,7 +15,7 @@ _TOLD_SHARE = 0.05
 
 def summary(found: Difference) -> str:
     """Which of the two is faster, by how much and how surely; then where it comes from."""
-    return " ".join(_sentences(found))
+    return " ".join(sentences(found))
 
 
 def signed(us: float | None, *, unit: tuple[float, str] | None = None) -> str:
@@ -28,15 +28,15 @@ def signed(us: float | None, *, unit: tuple[float, str] | None = None) -> str:
 
 def counts(found: Difference) -> str:
     """How many nodes were matched, and what became of them."""
-    verdicts = Counter(node.verdict for node in found.nodes if node.time_kind != "launch")
-    launches = sum(node.time_kind == "launch" for node in found.nodes)
+    verdicts = Counter(node.verdict for node in found.nodes if node.time_kind not in NOT_WORK)
+    launches = sum(node.time_kind in NOT_WORK for node in found.nodes)
     parts = [f"{units.count(len(found.nodes))} nodes matched"]
     parts += [f"{units.count(verdicts[word])} {word}" for word in ("faster", "slower", "same")
               if verdicts[word]]  # fmt: skip
     if verdicts["cannot tell"]:
         parts.append(f"{units.count(verdicts['cannot tell'])} that cannot be told apart")
     if launches:
-        parts.append(f"{units.count(launches)} with launch times only")
+        parts.append(f"{units.count(launches)} with launch or waiting times only")
     parts.append(f"{units.count(len(found.removed))} removed")
     parts.append(f"{units.count(len(found.added))} added")
     return ", ".join(parts)
@@ -56,7 +56,8 @@ def op_type(node: NodeChange) -> str:
     return f"{node.op_type} → {node.other_op_type}"
 
 
-def _sentences(found: Difference) -> Iterator[str]:
+def sentences(found: Difference) -> Iterator[str]:
+    """The summary sentence by sentence, the answer first."""
     if found.configurations is not None:
         yield _configurations(found.configurations)
     if found.unprofiled is not None and found.unprofiled.ci95 is not None:
@@ -97,7 +98,7 @@ def _interval(run: RunChange) -> str:
 
 def _operators(found: Difference) -> Iterator[str]:
     """The operators that change most, launch times left out: they are no work done."""
-    rows = [row for row in found.operators if row.time_kind != "launch"]
+    rows = [row for row in found.operators if row.time_kind not in NOT_WORK]
     largest = max((abs(row.delta_us) for row in rows), default=0.0)
     for row in rows[:TOLD_OPERATORS]:
         if row.delta_us and abs(row.delta_us) >= _TOLD_SHARE * largest:

@@ -10,7 +10,7 @@ from ortlab.analysis.compare_blocks import Block, blocks
 from ortlab.analysis.compare_text import signed
 from ortlab.charts import theme
 from ortlab.domain import units
-from ortlab.domain.compare import Difference, OperatorChange
+from ortlab.domain.compare import NOT_WORK, Difference, OperatorChange
 
 OPERATOR_LIMIT = 14
 _ROW_PX = 30
@@ -100,8 +100,8 @@ def _bar_rows(found: Difference, limit: int) -> list[tuple[str, float, bool]]:
 
 
 def _bar_row(row: OperatorChange) -> tuple[str, float, bool]:
-    launches = row.time_kind == "launch"
-    return row.op_type + ", launch times" * launches, row.delta_us, launches
+    launches = row.time_kind in NOT_WORK
+    return row.op_type + ", launches" * launches, row.delta_us, launches
 
 
 def _padded(rows: Sequence[tuple[str, float, bool]], divisor: float) -> list[float]:
@@ -183,7 +183,7 @@ def _between(first: str, second: str, part: float) -> str:
 def _told(block: Block, kind: str) -> str:
     """The change in short words, so that colour says nothing that text does not."""
     if kind == "launch":
-        return "launch times"
+        return "launch or wait"
     if kind in ("added", "removed"):
         return f"{_MARKS[kind]} {kind}"
     if kind == "same":

@@ -11,7 +11,7 @@ from ortlab.analysis.compare_text import signed
 from ortlab.catalog.providers import label as provider_label
 from ortlab.cli.tables import _heading, _table, _text
 from ortlab.domain import units
-from ortlab.domain.compare import Difference, GroupChange, LoneNode, NodeChange, Side
+from ortlab.domain.compare import NOT_WORK, Difference, GroupChange, LoneNode, NodeChange, Side
 
 TOP_NODES = 15
 TOP_OPERATORS = 12
@@ -75,7 +75,7 @@ def _profiles(found: Difference, top: int) -> Iterator[RenderableType]:
         return
     unit = units.time_unit([max(o.base_us, o.other_us) for o in found.operators])
     operators = [
-        (o.op_type + ", launch times" * (o.time_kind == "launch"), units.time(o.base_us, unit=unit),
+        (o.op_type + ", launches" * (o.time_kind in NOT_WORK), units.time(o.base_us, unit=unit),
          units.time(o.other_us, unit=unit), signed(o.delta_us, unit=unit),
          f"{o.base_node_count} → {o.other_node_count}")
         for o in found.operators[:TOP_OPERATORS]
@@ -95,7 +95,7 @@ def _profiles(found: Difference, top: int) -> Iterator[RenderableType]:
 
 
 def _node(node: NodeChange) -> tuple[str, ...]:
-    verdict = "launch times" if node.time_kind == "launch" else node.verdict
+    verdict = f"{node.time_kind} times" if node.time_kind in NOT_WORK else node.verdict
     return (
         compare_text.name(node), compare_text.op_type(node), units.time(node.base_p50_us),
         units.time(node.other_p50_us), signed(node.delta_us), *_ratio(node.ratio, node.ci95),

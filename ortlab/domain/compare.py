@@ -3,8 +3,8 @@
 `base` is what the comparison starts from and `other` what it is held against. Ratios are
 base ÷ other, so above 1 `other` is faster; `delta_us` is other minus base, so below zero is
 time saved. Additive figures (`base_us`, `other_us`, `delta_us`) are own time in a middling run:
-the trimean over the counted runs, below six of them the mean. They add up to the node time of a
-run. Verdicts rest on medians.
+the trimean over the counted runs, below six of them the mean, on the device where the file tells
+it. They add up to the node time of a run. Verdicts rest on medians.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from msgspec import Struct
 from ortlab.domain.study import Notice, Verdict
 
 Match = Literal["name", "canonical name", "op and shapes", "op and order"]
-TimeKind = Literal["host", "launch", "device"]
+TimeKind = Literal["host", "launch", "wait", "device"]
+NOT_WORK = ("launch", "wait")
+"""Host times of nodes whose work is done elsewhere; they are shown and never compared."""
 GroupKind = Literal["replaced", "folded", "split"]
 
 
@@ -92,8 +94,8 @@ class NodeChange(Struct, frozen=True, kw_only=True):
     scope: str
     match: Match
     time_kind: TimeKind
-    """`launch`: one of both is a launch time, so there is no ratio; `device`: ratios are of
-    device time."""
+    """`launch` and `wait`: one of both is no time of the work, so there is no ratio; `device`:
+    ratios are of device time."""
     base_us: float
     other_us: float
     delta_us: float

@@ -52,6 +52,13 @@ class Traces:
         """The name of the file that a trace was opened from."""
         return str(self._row(trace_id).name)
 
+    def opened(self, *, limit: int) -> list[tuple[str, str]]:
+        """Id and name of the traces that a person opened, the last one first."""
+        table = schema.trace
+        query = select(table.c.id, table.c.name).order_by(table.c.added_at.desc()).limit(limit)
+        with self._database.reading() as connection:
+            return [(str(row.id), str(row.name)) for row in connection.execute(query)]
+
     def files(self, trace_id: str) -> DigestFiles:
         """What is kept of an opened trace.
 
