@@ -138,9 +138,13 @@ class ProfileView:
             kind: `operators`, `icicle`, `runs` or `timeline`.
             run: the run that a timeline shows; by default the first that is not warm-up.
         """
-        from ortlab.charts import icicle, operators, samples, timeline
+        from ortlab.charts import icicle, operators, runs, timeline
 
-        draw = {"operators": operators.bars, "icicle": icicle.icicle, "runs": samples.runs}
+        draw: dict[str, Callable[[Profile], go.Figure]] = {
+            "operators": operators.bars,
+            "icicle": icicle.icicle,
+            "runs": runs.runs,
+        }
         if kind in draw:
             return draw[kind](self.record)
         if kind != "timeline":

@@ -30,7 +30,8 @@ def _async_launches(e: Evidence) -> TrustReason | None:
     names = [row.provider for row in e.providers if row.provider in ASYNC_PROVIDERS]
     if not names:
         return None
-    who = f"{', '.join(names)} hand{'s' * (len(names) == 1)} work to a device and goes on"
+    does = "hands work to a device and goes on" if len(names) == 1 else "hand work over and go on"
+    who = f"{', '.join(names)} {does}"
     device = e.device
     if device is None or not device.attributed_count:
         more = (

@@ -1,4 +1,4 @@
-"""Raw observations: how latencies spread, how they went over time, how runs warmed up."""
+"""Raw observations: how latencies spread, and how they went over time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import plotly.graph_objects as go
 
 from ortlab.charts import theme
 from ortlab.domain import units
-from ortlab.domain.trace import Profile
 
 BIN_COUNT = 60
 POINT_LIMIT = 2000
@@ -73,29 +72,6 @@ def over_time(samples_us: Mapping[str, Sequence[float]]) -> go.Figure:
     figure = theme.figure(traces, height=320, **theme.legend_above(len(traces)))
     figure.update_xaxes(title="run, in order", zeroline=False)
     return figure.update_yaxes(title=f"latency, {unit}", rangemode="tozero")
-
-
-def runs(profile: Profile) -> go.Figure:
-    """Every profiled run as a bar; warm-up runs are hatched and grey."""
-    if not profile.runs:
-        return theme.empty("Runs and warm-up", "The profile holds no whole run.")
-    divisor, unit = units.time_unit([float(r.duration_us) for r in profile.runs])
-    traces = []
-    for warmup, name, color in ((True, "warm-up", theme.OTHER_COLOR), (False, "steady", "#0072B2")):
-        own = [r for r in profile.runs if r.warmup == warmup]
-        if own:
-            traces.append(
-                go.Bar(
-                    name=name, x=[r.index for r in own], y=[r.duration_us / divisor for r in own],
-                    marker={"color": color, "pattern": {"shape": "/" if warmup else ""}},
-                    hovertext=[f"run {r.index}: {units.time(r.duration_us)}, "
-                               f"{r.node_count} node events" for r in own],
-                    hoverinfo="text",
-                )
-            )  # fmt: skip
-    figure = theme.figure(traces, height=280, bargap=0.25, **theme.legend_above(len(traces)))
-    figure.update_xaxes(title="run", showgrid=False)
-    return figure.update_yaxes(title=f"duration, {unit}", rangemode="tozero")
 
 
 def _outline(

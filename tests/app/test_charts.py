@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ortlab.charts import icicle, labels, latency, operators, placement, samples, theme, timeline
+from ortlab.charts import (
+    icicle,
+    labels,
+    latency,
+    operators,
+    placement,
+    runs,
+    samples,
+    theme,
+    timeline,
+)
 from ortlab.domain.placement import Partition, Placement
 from ortlab.domain.study import Study
 from ortlab.domain.trace import NodeRow, OperatorRow, Profile, Run, TraceEvent
@@ -121,8 +131,8 @@ def test_distribution_counts_every_sample_inside_its_axis() -> None:
 
 
 def test_warm_up_runs_are_told_apart_by_more_than_colour() -> None:
-    names = {t.name: t.marker.pattern.shape for t in samples.runs(profile()).data}
-    assert names == {"warm-up": "/", "steady": ""}
+    names = {t.name: t.marker.symbol for t in runs.runs(profile()).data}
+    assert names == {"warm-up": "diamond-open", "steady": "circle"}
 
 
 @pytest.mark.parametrize(
@@ -135,7 +145,7 @@ def test_warm_up_runs_are_told_apart_by_more_than_colour() -> None:
         placement.order(Placement(requested=(), active=())),
         samples.distribution({}),
         samples.over_time({}),
-        samples.runs(Profile(source="x")),
+        runs.runs(Profile(source="x")),
     ],
 )
 def test_nothing_to_draw_gives_an_empty_figure_with_a_title(figure: go.Figure) -> None:
