@@ -105,7 +105,7 @@ def function_of(name: str) -> str | None:
 def inlined_path(name: str, functions: Iterable[str]) -> Path | None:
     """The path of a node of a function's first call, whose name only known functions tell."""
     found = _INLINED.match(name)
-    if found is None:
+    if found is None or _INLINED_AGAIN.match(name):
         return None
     for function in sorted(functions, key=len, reverse=True):
         if found["rest"].startswith(function + "_"):

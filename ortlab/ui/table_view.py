@@ -204,12 +204,12 @@ def _number_config(column: Column, unit: str, values: Sequence[float]) -> Any:
 
 
 def _aligned(values: Sequence[float]) -> str | None:
-    """A format that gives the whole column as many decimals as its largest number needs."""
-    rounded = [_rounded(value) for value in values]
+    """A format that gives the whole column as many decimals as its smallest number needs."""
+    rounded = [abs(_rounded(value)) for value in values]
     if all(value == int(value) for value in rounded):
         return None
-    largest = max(map(abs, rounded))
-    return "%.3f" if largest < 10 else "%.2f" if largest < 100 else "%.1f"
+    smallest = min((value for value in rounded if value), default=1.0)
+    return "%.1f" if smallest >= 100 else "%.2f" if smallest >= 1 else "%.3f"
 
 
 def chart_and_table(
