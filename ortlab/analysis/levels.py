@@ -39,6 +39,7 @@ OUTLIER_MIN_SHARE = 0.2
 MIN_FOR_OUTLIERS = 8
 # Warm-up is a matter of first runs: what lasts longer is a change of the machine or the input.
 MAX_WARMUP_SHARE = 1 / 3
+_MOST_OF_DRIFT = 0.6
 _MAD_TO_SIGMA = 1.4826
 # ORT cuts times to whole µs, which makes up this much of their standard deviation.
 _ROUNDING_US = 0.3
@@ -180,7 +181,10 @@ def _drift(bounds: list[int], level: Floats) -> float:
     """Change over the whole recording where it went in small steps one way; else 0."""
     steps, lengths = np.diff(level), np.diff(bounds)
     one_way = len(steps) > 1 and (bool((steps > 0).all()) or bool((steps < 0).all()))
-    if not one_way or lengths.max() > bounds[-1] / 2 or np.abs(steps).max() > np.log(1.5):
+    if not one_way or lengths.max() > bounds[-1] / 2:
+        return 0.0
+    # One step that makes up most of it is a change, with noise before or after.
+    if np.abs(steps).max() > _MOST_OF_DRIFT * abs(level[-1] - level[0]):
         return 0.0
     share = float(np.exp(level[-1] - level[0]) - 1)
     return share if abs(share) >= MIN_STEP_SHARE else 0.0
