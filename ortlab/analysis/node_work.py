@@ -224,7 +224,9 @@ def _product(rule: Cost, inputs: Sequence[Tensor], outputs: Sequence[Tensor]) ->
     if right and not fitting and not blocks and not _is_bias(right[0], output):
         raise _Unfit
     size = inner * columns * (rule.weight_bits or BITS.get(inputs[0].dtype, 0)) // 8
-    shown = bool(fitting) or (blocks and any(t.bytes >= size for t in inputs[1:]))
+    shown = bool(fitting) or (
+        blocks and any(t.dtype == "uint8" and t.bytes >= size for t in inputs[1:])
+    )
     hidden = 0 if shown else size
     return _Count(catalog.product(output, inner=inner), hidden)
 

@@ -68,8 +68,9 @@ def drawn(report: RooflineReport, *, selected: int | None = None) -> list[NodeRo
 
 def _span(peaks: Peaks, shown: Sequence[NodeRoof]) -> tuple[float, float]:
     """The ends of the axis: all marks, and where the roofs meet."""
-    top = max(roof.flop_per_s for roof in peaks.compute)
-    ridges = [top / roof.bytes_per_s for roof in peaks.memory]
+    kinds = _kinds(peaks, shown)
+    rates = [roof.flop_per_s for roof in peaks.compute if roof.kind in kinds]
+    ridges = [rate / roof.bytes_per_s for rate in rates for roof in peaks.memory]
     found = [node.intensity for node in shown if node.intensity]
     return min(*found, *ridges) / _ROOM, max(*found, *ridges) * _ROOM
 
@@ -89,7 +90,8 @@ def _heights(peaks: Peaks, shown: Sequence[NodeRoof], *, left: float) -> tuple[f
 def _kinds(peaks: Peaks, shown: Sequence[NodeRoof]) -> list[str]:
     """Number types whose roofs are drawn: those that nodes use, and float in any case."""
     used = {node.kind for node in shown} | {"fp32"}
-    return [roof.kind for roof in peaks.compute if roof.kind in used]
+    found = [roof.kind for roof in peaks.compute if roof.kind in used]
+    return found or [roof.kind for roof in peaks.compute]
 
 
 def _roofs(peaks: Peaks, left: float, right: float, shown: Sequence[NodeRoof]) -> list[go.Scatter]:
