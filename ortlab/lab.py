@@ -23,6 +23,7 @@ from ortlab.domain.trace import Profile, TraceEvent
 from ortlab.errors import MeasurementError, RequestError
 
 if TYPE_CHECKING:
+    from ortlab.analysis.summary import TraceSummary
     from ortlab.settings import Settings
     from ortlab.store.home import Store
     from ortlab.views import ComparisonView, ProfileView, StudyView
@@ -303,6 +304,12 @@ class Lab:
 
         record = explain.profile_of_trace(self.store, trace_id, steady=steady)
         return self._profile_view(record, trace_id, None)
+
+    def summary(self, source_id: str, configuration_id: str | None = None) -> TraceSummary:
+        """Everything small about a trace: both profiles, memory, threads."""
+        from ortlab.jobs import explain
+
+        return explain.summary(explain.digest_of(self.store, source_id, configuration_id))
 
     def timeline(
         self, source_id: str, configuration_id: str | None = None, *, run: int = 0

@@ -3,49 +3,30 @@
 import streamlit as st
 
 from ortlab.ui import (
-    breakdown,
     findings_panel,
-    flame_view,
     frame,
-    nodes_view,
-    operators_view,
-    placement_panel,
     profile_source,
+    profile_views,
     selection,
+    takeaway_trace,
+    trust_panel,
 )
-
-VIEWS = {
-    "operators": "Operators",
-    "icicle": "Flame",
-    "nodes": "Nodes",
-    "timeline": "Timeline",
-    "placement": "Placement",
-    "runs": "Runs and warm-up",
-}
 
 source = profile_source.pick()
 if source is None:
     st.stop()
 
 with st.container(horizontal=True, vertical_alignment="center"):
-    view = frame.view_switch(VIEWS)
+    view = frame.view_switch(profile_views.VIEWS)
     steady = st.toggle("Steady runs only", value=True, key="steady", bind="query-params",
                        help="Leaves warm-up runs out of every sum.")  # fmt: skip
+    shown = source.view(steady=steady)
+    takeaway_trace.menu(shown, run=selection.selected_run())
 
-profile = source.profile(steady=steady)
-breakdown.trust(profile)
-selection.strip(profile)
-if view == "timeline":
-    run = breakdown.pick_run(profile)
-    if run is not None:
-        breakdown.timeline(source.timeline(run))
-elif view == "placement":
-    placement_panel.show(source.placement(profile))
-elif view == "runs":
-    breakdown.runs(profile)
-else:
-    views = {"operators": operators_view, "icicle": flame_view, "nodes": nodes_view}
-    views[view].show(profile, source.scopes())
+trust_panel.show(shown.record)
+if view not in ("roofline", "compare"):
+    selection.strip(shown.record)
+profile_views.show(view, source, shown.record)
 
 if source.run:
     study = frame.lab().study(source.run).record

@@ -6,7 +6,9 @@ from pathlib import Path
 
 from ortlab.analysis import lanes, traces
 from ortlab.analysis.derived import derive
+from ortlab.analysis.memory import memory
 from ortlab.analysis.summary import Side, TraceSummary, written
+from ortlab.analysis.threads import threads
 from ortlab.domain.trace import SUMMARY_NAME
 
 
@@ -20,6 +22,8 @@ def digest(events: Path, into: Path) -> TraceSummary:
     found = TraceSummary(
         whole=Side(*traces.profile_of(derived, source="", steady=False)),
         steady=Side(*traces.profile_of(derived, source="", steady=True)),
+        memory=memory(derived),
+        threads=threads(derived),
     )
     (into / SUMMARY_NAME).write_bytes(written(found))
     lanes.write(derived, into)

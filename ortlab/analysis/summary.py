@@ -14,6 +14,8 @@ from msgspec.structs import replace
 
 from ortlab.analysis.correction import corrected, correction
 from ortlab.analysis.trust import Evidence, trust
+from ortlab.domain.memory import MemoryReport
+from ortlab.domain.threads import ThreadReport
 from ortlab.domain.trace import SUMMARY_VERSION, Profile, Run
 from ortlab.errors import TraceError
 
@@ -33,6 +35,10 @@ class TraceSummary(Struct, frozen=True, kw_only=True):
     """All runs."""
     steady: Side
     """Without warm-up, and without what belongs to no run."""
+    memory: MemoryReport | None = None
+    """The arena over a run; None for a trace without memory fields."""
+    threads: ThreadReport | None = None
+    """What the thread pool did; None for a trace that does not tell."""
 
     def profile(
         self, *, source: str, steady: bool = False, twin_p50_us: float | None = None

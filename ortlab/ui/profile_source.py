@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import streamlit as st
 
 from ortlab.domain.placement import Placement
@@ -10,6 +12,10 @@ from ortlab.domain.trace import Profile, TraceEvent
 from ortlab.ui import frame, intake_panel, recent, words
 from ortlab.ui.door import lab
 from ortlab.ui.trees import Scopes
+from ortlab.views import ProfileView
+
+if TYPE_CHECKING:
+    from ortlab.analysis.summary import TraceSummary
 
 
 class Source:
@@ -18,11 +24,24 @@ class Source:
     def __init__(self, *, run: str | None, row: str | None, trace: str | None) -> None:
         self.run, self.row, self.trace = run, row, trace
 
-    def profile(self, *, steady: bool) -> Profile:
-        """The profile, with or without its warm-up runs."""
+    def view(self, *, steady: bool) -> ProfileView:
+        """The profile, with or without its warm-up runs, and what can be made of it."""
         if self.trace:
-            return lab().trace(self.trace, steady=steady).record
-        return lab().profile_of(self.run or "", self.row or "", steady=steady).record
+            return lab().trace(self.trace, steady=steady)
+        return lab().profile_of(self.run or "", self.row or "", steady=steady)
+
+    def summary(self) -> TraceSummary:
+        """What is known of the trace beside its times: memory and threads."""
+        if self.trace:
+            return lab().summary(self.trace)
+        return lab().summary(self.run or "", self.row)
+
+    def threads(self) -> int | None:
+        """Threads that one operator was given; None for a trace that does not tell."""
+        if not self.run:
+            return None
+        rows = lab().study(self.run).record.configurations
+        return next((row.threads for row in rows if row.id == self.row), None)
 
     def timeline(self, run: int) -> list[TraceEvent]:
         """The node events of one run."""

@@ -1,0 +1,76 @@
+"""The views of one profile: each a way to see the same recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from ortlab.domain.trace import Profile
+from ortlab.ui import (
+    compare_traces,
+    flame_view,
+    memory_view,
+    nodes_view,
+    operators_view,
+    placement_panel,
+    roofline_view,
+    run_choice,
+    runs_view,
+    selection,
+    threads_view,
+    timeline_view,
+)
+from ortlab.ui.profile_source import Source
+
+Show = Callable[[Source, Profile], None]
+
+
+def show(view: str, source: Source, profile: Profile) -> None:
+    """One view by its id in `VIEWS`."""
+    _SHOW[view](source, profile)
+
+
+def _timeline(source: Source, profile: Profile) -> None:
+    run = run_choice.pick(profile)
+    timeline_view.show(source, profile, run=run.index if run else None)
+
+
+def _runs(source: Source, profile: Profile) -> None:
+    runs_view.show(profile, source.timeline)
+    chosen, middle = selection.selected_run(), run_choice.middling(profile)
+    if chosen is None or middle is None or chosen == middle.index:
+        return
+    st.subheader("The two runs along time", anchor=False)
+    timeline_view.show(source, profile, run=chosen, beside=middle.index)
+
+
+def _roofline(source: Source, profile: Profile) -> None:
+    roofline_view.show(profile, threads=source.threads(), foreign=source.trace is not None)
+
+
+_SHOW: dict[str, Show] = {
+    "operators": lambda source, profile: operators_view.show(profile, source.scopes()),
+    "icicle": lambda source, profile: flame_view.show(profile, source.scopes()),
+    "nodes": lambda source, profile: nodes_view.show(profile, source.scopes()),
+    "timeline": _timeline,
+    "runs": _runs,
+    "memory": lambda source, profile: memory_view.show(source.summary().memory, profile),
+    "threads": lambda source, profile: threads_view.show(source.summary().threads, profile),
+    "roofline": _roofline,
+    "placement": lambda source, profile: placement_panel.show(source.placement(profile)),
+    "compare": lambda source, _profile: compare_traces.show(source),
+}
+VIEWS = {
+    "operators": "Operators",
+    "icicle": "Flame",
+    "nodes": "Nodes",
+    "timeline": "Timeline",
+    "runs": "Runs",
+    "memory": "Memory",
+    "threads": "Threads",
+    "roofline": "Roofline",
+    "placement": "Placement",
+    "compare": "Compare",
+}
+"""Views by their id in the address, in the order of the switch."""
