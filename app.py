@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from ortlab.ui.entry import Entry
 from ortlab.ui.frame import show_bug
-from ortlab.ui.routes import health, job
+from ortlab.ui.routes import health, job, timeline
 from ortlab.ui.security import Guard
 from ortlab.ui.sockets import answering_at_once
 
@@ -22,6 +22,7 @@ app = st.App(
     routes=[
         Route("/api/health", health),
         Route("/api/jobs/{study_id}", job),
+        Route("/api/timeline", timeline),
     ],
     middleware=[
         Middleware(Guard),

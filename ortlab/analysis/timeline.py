@@ -117,6 +117,7 @@ def window(
         raise RequestError(
             f"A window from {start_us} to {end_us} µs of clock '{clock[:40]}' shows nothing.",
             hint="Ask for a later end and one of the clocks " + ", ".join(known) + ".",
+            kind="bad_window",
         )
     view = _View(file, start_us, end_us, lanes=lanes, clock=clock)
     if view.event_count <= EVENT_LIMIT:

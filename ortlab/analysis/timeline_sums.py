@@ -57,7 +57,7 @@ def _time_before(file: TimelineFile, begin: int, begun: Ints, moments: Ints) -> 
     started = begun > begin
     last = np.where(started, begun - 1, begin)
     block = last // BLOCK
-    sums = file["sums"][block].astype(np.int64)
+    sums: Ints = file["sums"][block].astype(np.int64)
     cell = np.arange(len(last)) * sums.shape[1]
     owner, inside = _ranges(block * BLOCK, last)
     kinds = file["item_kind"][file["item"][inside]]

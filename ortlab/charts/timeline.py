@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import plotly.graph_objects as go
 
@@ -10,9 +12,48 @@ from ortlab.charts import theme
 from ortlab.domain import units
 from ortlab.domain.trace import TraceEvent
 
+UNKNOWN = "?"
+"""Operator or provider where the file names none."""
 BAR_LIMIT = 3000
 """Above this the browser needs seconds to draw; the shortest events go first."""
 _LANE_PX = 34
+# Steps towards white that tell operators of one provider apart; the costliest has none.
+_SHADES = (0.0, 0.42, 0.2, 0.58, 0.1, 0.5, 0.3, 0.66)
+_CPU = "CPUExecutionProvider"
+
+
+class Look(NamedTuple):
+    """How the events of one operator on one provider look."""
+
+    op: str
+    label: str
+    color: str
+    text: str
+    """Colour that can be read on it."""
+    fallback: bool
+    """Work of the CPU in a session that has another provider."""
+
+
+def looks(kinds: Sequence[tuple[str, str]]) -> list[Look]:
+    """One look for each operator and provider: the provider's colour, a shade per operator.
+
+    Args:
+        kinds: operator and ORT's name of the provider, the costliest first.
+    """
+    providers = list(dict.fromkeys(provider for _, provider in kinds if provider != UNKNOWN))
+    seen: Counter[str] = Counter()
+    found = []
+    for op_type, provider in kinds:
+        shade = _SHADES[seen[provider] % len(_SHADES)]
+        seen[provider] += 1
+        color = theme.lighter(theme.color(provider), shade)
+        name = "unknown operator" if op_type == UNKNOWN else op_type
+        several = len(providers) > 1 and provider != UNKNOWN
+        on = f" · {theme.provider_label(provider)}" if several else ""
+        fallback = provider == _CPU and len(providers) > 1
+        found.append(Look(name, name + on + ", fallback" * fallback, color, theme.text_on(color),
+                          fallback))  # fmt: skip
+    return found
 
 
 def timeline(events: Sequence[TraceEvent], *, title: str = "") -> go.Figure:
