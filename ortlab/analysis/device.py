@@ -66,7 +66,10 @@ def attribute(stored: StoredTrace, *, node: Ints) -> DeviceTimes | None:
     placed = ~correlated & ~named
     parent = np.full(len(device), NOBODY, np.int64)
     parent[correlated] = device_match.by_correlation(
-        device.where(correlated), ids[correlated], nodes
+        device.where(correlated),
+        ids[correlated],
+        nodes,
+        sessions=int(stored.session_of_lane.max()) + 1,
     )
     parent[named] = device_match.by_name(device.where(named), nodes)
     parent[placed] = device_match.by_place(device.where(placed), nodes, stored.session)
@@ -191,7 +194,8 @@ def _facts(
     known = parent != NOBODY
     count, attributed = len(parent), int(known.sum())
     used = [words for words, some in zip(_WAYS, ways, strict=True) if some.any()]
-    how = f"{attributed:,} of {count:,} device events belong to a node, {' and '.join(used)}"
+    how = f"{attributed:,} of {count:,} device events belong to a node"
+    how += f", {' and '.join(used)}" if attributed else " that can be told"
     if averaged:
         how += "; OpenVINO writes means over all runs so far, which were undone"
     if attributed < count:

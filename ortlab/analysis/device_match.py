@@ -13,16 +13,16 @@ NOBODY = -1
 _TOLERANCE_US = 2
 # Where the first kernel of a node does not begin with it, so many nodes are tried as its own.
 _MAX_CANDIDATES = 64
-# Clocks in one file: one per session that was joined into it.
+# Sessions joined into one file, each with a clock of its own.
 _MAX_CLOCKS = 8
 _CPU = "CPUExecutionProvider"
 
 
-def by_correlation(device: Events, ids: Ints, nodes: Events) -> Ints:
+def by_correlation(device: Events, ids: Ints, nodes: Events, *, sessions: int) -> Ints:
     """Per device event the node whose start it names, in µs of another clock.
 
     The distance of the two clocks is not in the file. It is the one that makes the most
-    identifiers begin with a node; what is left over may have another one (joined sessions).
+    identifiers begin with a node; each session of the file has one of its own.
     """
     parent = np.full(len(device), NOBODY, np.int64)
     told = ids != NOT_TOLD
@@ -34,7 +34,7 @@ def by_correlation(device: Events, ids: Ints, nodes: Events) -> Ints:
     by_start = np.lexsort((-nodes.order, nodes.start))
     start = nodes.start[by_start]
     found = np.full(len(distinct), NOBODY, np.int64)
-    for _ in range(_MAX_CLOCKS):
+    for _ in range(min(sessions, _MAX_CLOCKS)):
         open_ = np.flatnonzero(found == NOBODY)
         if not len(open_):
             break
@@ -50,9 +50,17 @@ def _best_match(ids: Ints, begins: Ints, start: Ints) -> Ints:
     """Per identifier the rank of its node, for the clock distance that fits most of them."""
     distances, votes = np.unique(ids - begins, return_counts=True)
     likely = distances[np.argsort(-votes, kind="stable")[:_MAX_CANDIDATES]]
-    tried = np.unique(np.concatenate((likely, ids[0] - start[:_MAX_CANDIDATES])))
+    best = _fitting(ids, start, tried=likely, least=1)
+    if (best >= 0).any():
+        return best
+    # Where kernels do not begin with their node, one identifier alone would fit any node.
+    return _fitting(ids, start, tried=ids[0] - start[:_MAX_CANDIDATES], least=2)
+
+
+def _fitting(ids: Ints, start: Ints, *, tried: Ints, least: int) -> Ints:
+    """Per identifier the rank of its node, for the distance of those tried that fits most."""
     best = np.full(len(ids), NOBODY, np.int64)
-    most = 0
+    most = least - 1
     for distance in tried.tolist():
         at = _nearest(start, ids - distance)
         fits = np.abs(start[at] - (ids - distance)) <= _TOLERANCE_US
