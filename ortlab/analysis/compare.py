@@ -45,7 +45,7 @@ from ortlab.domain.trace import NodeRow, Profile
 # Below this a step of the clock alone is a fifth, which would blur what all nodes share.
 _SHIFT_MIN_US = 5.0
 _SHIFT_MIN_NODES = 5
-# Of fewer runs none can be left out as disturbed, so their mean is as good.
+# Fewer runs have no quartiles to speak of, but a median.
 _FEW_RUNS = 6
 
 
@@ -131,13 +131,13 @@ class _Recording:
         """
         if self.time_kind(row) == "device":
             return (row.device_us or 0) / self.runs
-        known = row.p25_us is not None and row.p75_us is not None
-        if not self.durations or row.run_count < _FEW_RUNS or not known:
+        if not self.durations or not row.run_count or row.self_p50_us is None:
             return row.self_us / self.runs
         took_part = row.run_count / self.runs
-        if row.self_us == row.total_us:
-            return took_part * trimean(row.p25_us or 0.0, row.p50_us, row.p75_us or 0.0)
-        return took_part * (row.self_p50_us if row.self_p50_us is not None else 0.0)
+        spread_known = row.p25_us is not None and row.p75_us is not None
+        if row.run_count < _FEW_RUNS or row.self_us != row.total_us or not spread_known:
+            return took_part * row.self_p50_us
+        return took_part * trimean(row.p25_us or 0.0, row.p50_us, row.p75_us or 0.0)
 
     def time_kind(self, row: NodeRow) -> TimeKind:
         """What the time of a node is; a loop around launches holds them, and waits for them."""
@@ -153,7 +153,7 @@ class _Recording:
     def _run_us(self) -> float | None:
         """A middling run, told in the way of its nodes."""
         if len(self.durations) < _FEW_RUNS:
-            return sum(self.durations) / len(self.durations) if self.durations else None
+            return self.spread.p50_us
         low, middle, high = np.percentile(self.durations, (25, 50, 75))
         return float(trimean(low, middle, high))
 

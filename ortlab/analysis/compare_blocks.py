@@ -34,7 +34,7 @@ class Block(Struct, frozen=True, kw_only=True):
     other_us: float
     node_count: int = 1
     launches: bool = False
-    """Whether some of its time is launch time, which tells nothing of the work."""
+    """Whether most of its time is of launches and waiting, which tells nothing of the work."""
     order: int | None = None
     """`NodeRow.order` of a node's block: in `base`, or in `other` where it was added."""
 
@@ -55,7 +55,7 @@ class _Part(Struct):
     other_us: float = 0.0
     width_us: float = 0.0
     node_count: int = 0
-    launches: bool = False
+    launch_us: float = 0.0
     order: int | None = None
     inner: list[_Part] = []
 
@@ -66,7 +66,7 @@ class _Part(Struct):
         self.other_us += leaf.other_us
         self.width_us += leaf.width_us
         self.node_count += leaf.node_count
-        self.launches = self.launches or leaf.launches
+        self.launch_us += leaf.launch_us
 
     def block(self, *, start_us: float, depth: int) -> Block:
         """What is drawn of it."""
@@ -80,7 +80,7 @@ class _Part(Struct):
             base_us=self.base_us,
             other_us=self.other_us,
             node_count=self.node_count,
-            launches=self.launches,
+            launches=2 * self.launch_us > self.width_us,
             order=self.order,
         )
 
@@ -122,6 +122,7 @@ def blocks(found: Difference, *, limit: int = MAX_BLOCKS) -> tuple[Block, ...]:
 
 def _leaves(found: Difference) -> Iterator[_Part]:
     for node in found.nodes:
+        width_us = max(node.base_us, node.other_us)
         yield _Part(
             label=compare_text.name(node),
             path=node.path,
@@ -129,9 +130,9 @@ def _leaves(found: Difference) -> Iterator[_Part]:
             first=node.order,
             base_us=node.base_us,
             other_us=node.other_us,
-            width_us=max(node.base_us, node.other_us),
+            width_us=width_us,
             node_count=1,
-            launches=node.time_kind in NOT_WORK,
+            launch_us=width_us * (node.time_kind in NOT_WORK),
             order=node.order,
         )
     for lone in found.removed:
@@ -165,7 +166,7 @@ def _lone(node: LoneNode, kind: str, first: float) -> _Part:
         other_us=node.us if kind == "added" else 0.0,
         width_us=node.us,
         node_count=1,
-        launches=node.time_kind in NOT_WORK,
+        launch_us=node.us * (node.time_kind in NOT_WORK),
         order=node.order,
     )
 

@@ -11,22 +11,12 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
-import numpy as np
 from msgspec import Struct
-from numpy.typing import NDArray
 
+from ortlab.analysis.compare_align import MAX_CELLS, aligned
 from ortlab.analysis.compare_names import Names, is_positional, names
 from ortlab.domain.compare import Match
 from ortlab.domain.trace import NodeRow
-
-# Cells of one alignment: 16 MiB of scores. Longer stretches without a common name are rare.
-_MAX_CELLS = 4_000_000
-# A pair of the same family always counts more than any likeness of names can.
-_FAMILY, _SAME_OP, _SAME_INPUT, _SAME_SCOPE, _SAME_MODULE = 100, 8, 4, 4, 2
-# Names deeper than that agree anyway when they agree so far.
-_MODULE_DEPTH = 5
-
-Ints = NDArray[np.int32]
 
 
 class Pair(Struct, frozen=True):
@@ -112,11 +102,14 @@ class _Search:
         theirs = [i for i in place.added if i in self._free[1]]
         if not mine or not theirs:
             return
-        if len(mine) * len(theirs) > _MAX_CELLS:
+        if len(mine) * len(theirs) > MAX_CELLS:
             self._by_occurrence(mine, theirs)
             return
-        for a, b in _aligned(self._scores(mine, theirs)):
+        for a, b in aligned(self._nodes(0, mine), self._nodes(1, theirs)):
             self._take(Pair(mine[a], theirs[b], self._found_by(mine[a], theirs[b])))
+
+    def _nodes(self, side: int, numbers: list[int]) -> list[tuple[Names, NodeRow]]:
+        return [(self._names[side][i], self._rows[side][i]) for i in numbers]
 
     def _one_to_one(self, mine: list[int], theirs: list[int]) -> Iterable[tuple[int, int]]:
         """Equal keys as pairs: the only one, else by provider, else k-th with k-th."""
@@ -150,39 +143,6 @@ class _Search:
                 for a, b in zip(left, right, strict=True):
                     self._take(Pair(a, b, self._found_by(a, b)))
 
-    def _scores(self, mine: list[int], theirs: list[int]) -> Ints:
-        """How alike each two are; zero where they do different work."""
-        left = [(self._names[0][i], self._rows[0][i]) for i in mine]
-        right = [(self._names[1][i], self._rows[1][i]) for i in theirs]
-
-        def equal(of: Callable[[Names, NodeRow], Hashable]) -> NDArray[np.bool_]:
-            codes: dict[Hashable, int] = {}
-            a = np.array([codes.setdefault(of(*pair), len(codes)) for pair in left])
-            b = np.array([codes.setdefault(of(*pair), len(codes)) for pair in right])
-            return np.asarray(a[:, None] == b[None, :])
-
-        same = equal(lambda n, r: n.family) & equal(lambda n, r: bool(n.scope))
-        same &= _equal_or_unknown(equal, left, right)
-        score = np.where(same, _FAMILY, 0).astype(np.int32)
-        score += same * _SAME_OP * equal(lambda n, r: r.op_type)
-        score += same * _SAME_INPUT * equal(lambda n, r: n.first_input)
-        score += same * _SAME_SCOPE * equal(lambda n, r: n.scope)
-        for depth in range(1, _MODULE_DEPTH + 1):
-            score += same * _SAME_MODULE * equal(lambda n, r, d=depth: n.modules[:d])  # type: ignore[misc]
-        return score
-
-
-def _equal_or_unknown(
-    equal: Callable[[Callable[[Names, NodeRow], Hashable]], NDArray[np.bool_]],
-    left: list[tuple[Names, NodeRow]],
-    right: list[tuple[Names, NodeRow]],
-) -> NDArray[np.bool_]:
-    """Where the outputs have the same sizes, or one of the two does not tell them."""
-    blank_left = np.array([n.first_output is None for n, _ in left])
-    blank_right = np.array([n.first_output is None for n, _ in right])
-    same = equal(lambda n, r: n.first_output)
-    return np.asarray(same | blank_left[:, None] | blank_right[None, :])
-
 
 def _index_key(row: NodeRow) -> Hashable | None:
     """What makes two nodes that are called by their index the same."""
@@ -201,27 +161,6 @@ def _indexes_are_names(base: Sequence[NodeRow], other: Sequence[NodeRow]) -> boo
     ]
     fewest = min(len(sides[0]), len(sides[1]))
     return 2 * len(sides[0] & sides[1]) > fewest
-
-
-def _aligned(score: Ints) -> list[tuple[int, int]]:
-    """The pairs of the alignment with the highest sum of scores, in order on both sides."""
-    rows, columns = score.shape
-    best = np.zeros((rows + 1, columns + 1), np.int32)
-    for i in range(rows):
-        here = best[i].copy()
-        np.maximum(here[1:], best[i, :-1] + score[i], out=here[1:])
-        np.maximum.accumulate(here, out=best[i + 1])
-    pairs = []
-    i, j = rows, columns
-    while i and j:
-        if best[i, j] == best[i - 1, j]:
-            i -= 1
-        elif best[i, j] == best[i, j - 1]:
-            j -= 1
-        else:
-            i, j = i - 1, j - 1
-            pairs.append((i, j))
-    return pairs[::-1]
 
 
 def _places(pairs: Sequence[Pair], base_count: int, other_count: int) -> Iterable[Place]:

@@ -11,6 +11,8 @@ from ortlab.domain.compare import NOT_WORK, Difference, NodeChange, RunChange, S
 TOLD_OPERATORS = 3
 # A smaller part of the change is not worth a word in a sentence.
 _TOLD_SHARE = 0.05
+# Beyond that, how many times as long says more than a part.
+_TWICE = 2.0
 
 
 def summary(found: Difference) -> str:
@@ -69,7 +71,8 @@ def sentences(found: Difference) -> Iterator[str]:
         yield "Not both have whole runs, so runs are not compared."
     where = ", ".join(_operators(found))
     if where:
-        yield f"Node time per run: {where}."
+        launches = any(row.time_kind in NOT_WORK for row in found.operators)
+        yield f"Node time per run{', launches left out' * launches}: {where}."
 
 
 def _run(found: Difference, run: RunChange, how: str) -> str:
@@ -79,12 +82,17 @@ def _run(found: Difference, run: RunChange, how: str) -> str:
         one, other = "the first", "the second"
     if run.verdict == "same":
         return f"A run of {other} takes as long as one of {one} ({times}{_interval(run)})."
-    less = (run.ratio or 1.0) >= 1.0
-    change = units.change(run.ratio).lstrip("−+")
-    start = f"A run of {other} takes {change} {'less' if less else 'more'} than one of {one}"
+    start = f"A run of {other} takes {_change(run.ratio or 1.0)} one of {one}"
     if run.verdict == "cannot tell":
         return f"{start} ({times}{_interval(run)}), which cannot be told from chance."
     return f"{start} ({times}{_interval(run)})."
+
+
+def _change(ratio: float) -> str:
+    if ratio < 1 / _TWICE:
+        return f"{units.speedup(1 / ratio)} as long as"
+    percent = units.change(ratio).lstrip("−+")
+    return f"{percent} {'less' if ratio >= 1 else 'more'} than"
 
 
 def _interval(run: RunChange) -> str:

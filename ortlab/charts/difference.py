@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import plotly.graph_objects as go
 
@@ -13,6 +14,8 @@ from ortlab.domain import units
 from ortlab.domain.compare import NOT_WORK, Difference, OperatorChange
 
 OPERATOR_LIMIT = 14
+# A shorter bar is not seen beside the longest.
+_BAR_SHARE = 0.005
 _ROW_PX = 30
 _MAX_ROWS_PX = 620
 # A letter of the 12 px font, on the narrowest page the house draws for; wider pages have room left.
@@ -21,8 +24,6 @@ UNCHANGED_COLOR = "#8C8A85"
 LAUNCH_COLOR = "#A9A7A2"
 # From this change on a block has the full colour: a third of the time gone, or half as much more.
 _FULL_CHANGE = 1 / 3
-# A change below this is not coloured: recordings of the same differ by that.
-_NO_CHANGE = 0.05
 # The page shows through between blocks, on light and on dark ground.
 _GAP_SHARE = 0.0012
 _HATCH = {"slower": "/", "added": "x", "removed": "."}
@@ -40,8 +41,8 @@ def flame(found: Difference) -> go.Figure:
         return theme.empty("Difference by module", "There is no node time to compare.")
     rows = 1 + max(block.depth for block in shown)
     figure = theme.figure(
-        [_bars(shown)], height=min(_MAX_ROWS_PX, _ROW_PX * rows) + 16, barmode="overlay",
-        bargap=0.06, margin={"l": 0, "r": 0, "t": 8, "b": 8}, dragmode=False,
+        [_bars(shown, floor=found.floor_share)], height=min(_MAX_ROWS_PX, _ROW_PX * rows) + 16,
+        barmode="overlay", bargap=0.06, margin={"l": 0, "r": 0, "t": 8, "b": 8}, dragmode=False,
         uniformtext={"minsize": 12, "mode": "hide"},
     )  # fmt: skip
     figure.update_xaxes(range=[0, 1], visible=False, fixedrange=True)
@@ -52,33 +53,31 @@ def bars(found: Difference, *, limit: int = OPERATOR_LIMIT) -> go.Figure:
     """Change of node time per run by operator, and of the time between nodes."""
     rows = _bar_rows(found, limit)
     if not rows:
-        return theme.empty("Difference by operator", "There is no node time to compare.")
-    divisor, unit = units.time_unit([delta for _, delta, _ in rows])
-    kinds = ["launch" if launches else _direction(delta) for _, delta, launches in rows]
+        return theme.empty("Difference by operator", "No node takes another time.")
+    unit = units.time_unit([row.delta_us for row in rows])
+    labels = [theme.plain(row.label, limit=34) for row in rows]
     trace = go.Bar(
         orientation="h",
-        y=[theme.plain(label, limit=34) for label, _, _ in rows],
-        x=[delta / divisor for _, delta, _ in rows],
-        text=[
-            f"{_MARKS[kind]} {signed(delta, unit=(divisor, unit))}".strip()
-            for (_, delta, _), kind in zip(rows, kinds, strict=True)
-        ],
+        y=labels,
+        x=[row.delta_us / unit[0] for row in rows],
+        text=[f"{_MARKS[row.kind]} {signed(row.delta_us, unit=unit)}".strip() for row in rows],
         textposition="outside", cliponaxis=False, hoverinfo="none", textfont={"size": 13},
         marker={
-            "color": [_FLAT[kind] for kind in kinds],
-            "pattern": {"shape": [_HATCH.get(kind, "") for kind in kinds], "fillmode": "overlay"},
+            "color": [_FLAT[row.kind] for row in rows],
+            "pattern": {"shape": [_HATCH.get(row.kind, "") for row in rows],
+                        "fillmode": "overlay"},
             "line": {"width": 1, "color": theme.OUTLINE_COLOR},
         },
     )  # fmt: skip
     figure = theme.figure([trace], height=_ROW_PX * len(rows) + 84, bargap=0.3)
     figure.update_layout(margin={"t": 12, "b": 48})
     figure.update_xaxes(
-        title=f"change per run, {unit}; left is saved", range=_padded(rows, divisor),
-        zeroline=True, zerolinecolor=theme.OUTLINE_COLOR,
+        title=f"change per run, {unit[1]}; left is saved", zeroline=True,
+        range=_padded([row.delta_us / unit[0] for row in rows]),
+        zerolinecolor=theme.OUTLINE_COLOR,
     )  # fmt: skip
-    names = [theme.plain(label, limit=34) for label, _, _ in rows]
     return figure.update_yaxes(
-        categoryorder="array", categoryarray=names[::-1], automargin=True, showgrid=False
+        categoryorder="array", categoryarray=labels[::-1], automargin=True, showgrid=False
     )
 
 
@@ -86,36 +85,55 @@ _FLAT = {"faster": theme.BETTER_COLOR, "slower": theme.WORSE_COLOR, "launch": LA
          "same": UNCHANGED_COLOR}  # fmt: skip
 
 
-def _bar_rows(found: Difference, limit: int) -> list[tuple[str, float, bool]]:
-    """Label, change in µs, and whether it is of launch times."""
+class _Row(NamedTuple):
+    """One bar: what it is of, the change, and how it is marked."""
+
+    label: str
+    delta_us: float
+    kind: str
+
+
+def _bar_rows(found: Difference, limit: int) -> list[_Row]:
     changed = [row for row in found.operators if row.delta_us]
-    rows = [_bar_row(row) for row in changed[:limit]]
-    rest = changed[limit:]
+    least_us = _BAR_SHARE * max((abs(row.delta_us) for row in changed), default=0.0)
+    shown = [row for row in changed[:limit] if abs(row.delta_us) >= least_us]
+    rows = [_bar_row(row, found.floor_share) for row in shown]
+    rest = changed[len(shown) :]
     if rest:
-        rows.append((f"{len(rest)} other operators", sum(row.delta_us for row in rest), False))
+        delta_us = sum(row.delta_us for row in rest)
+        sides = (sum(r.base_us for r in rest), sum(r.other_us for r in rest))
+        kind = _marked(delta_us, sides, found.floor_share)
+        rows.append(_Row(f"{len(rest)} other operator{'s' * (len(rest) != 1)}", delta_us, kind))
     base, other = found.base.between_us, found.other.between_us
     if rows and base is not None and other is not None:
-        rows.append(("between nodes", other - base, False))
+        kind = _marked(other - base, (base, other), found.floor_share)
+        rows.append(_Row("between nodes", other - base, kind))
     return rows
 
 
-def _bar_row(row: OperatorChange) -> tuple[str, float, bool]:
-    launches = row.time_kind in NOT_WORK
-    return row.op_type + ", launches" * launches, row.delta_us, launches
+def _bar_row(row: OperatorChange, floor: float) -> _Row:
+    if row.time_kind in NOT_WORK:
+        return _Row(f"{row.op_type}, launches", row.delta_us, "launch")
+    kind = _marked(row.delta_us, (row.base_us, row.other_us), floor)
+    return _Row(row.op_type, row.delta_us, kind)
 
 
-def _padded(rows: Sequence[tuple[str, float, bool]], divisor: float) -> list[float]:
+def _marked(delta_us: float, sides: tuple[float, float], floor: float) -> str:
+    """Faster or slower, where the change is more than two recordings of the same show."""
+    return "same" if abs(delta_us) < floor * max(map(abs, sides)) else _direction(delta_us)
+
+
+def _padded(values: Sequence[float]) -> list[float]:
     """An axis with room for the figures outside the bars."""
-    values = [delta / divisor for _, delta, _ in rows]
     low, high = min(0.0, *values), max(0.0, *values)
     room = 0.22 * ((high - low) or 1.0)
     return [low - room * (low < 0), high + room * (high > 0)]
 
 
-def _bars(shown: Sequence[Block]) -> go.Bar:
+def _bars(shown: Sequence[Block], *, floor: float) -> go.Bar:
     whole = shown[0].width_us
     shares = [block.width_us / whole for block in shown]
-    kinds = [_kind(block) for block in shown]
+    kinds = [_kind(block, floor) for block in shown]
     colors = [_color(block, kind) for block, kind in zip(shown, kinds, strict=True)]
     return go.Bar(
         orientation="h",
@@ -149,12 +167,13 @@ def _key(block: Block) -> str:
     return "m:" + "/".join(block.path if block.kind == "module" else block.path[:-1])
 
 
-def _kind(block: Block) -> str:
-    if block.launches and block.kind in ("both", "added", "removed"):
+def _kind(block: Block, floor: float) -> str:
+    """What became of a block; a change that two recordings of the same show as well is none."""
+    if block.launches:
         return "launch"
     if block.kind in ("added", "removed"):
         return block.kind
-    return "same" if abs(_change(block)) < _NO_CHANGE else _direction(block.delta_us)
+    return "same" if abs(_change(block)) < floor else _direction(block.delta_us)
 
 
 def _direction(delta_us: float) -> str:

@@ -3,7 +3,7 @@
 `base` is what the comparison starts from and `other` what it is held against. Ratios are
 base ÷ other, so above 1 `other` is faster; `delta_us` is other minus base, so below zero is
 time saved. Additive figures (`base_us`, `other_us`, `delta_us`) are own time in a middling run:
-the trimean over the counted runs, below six of them the mean, on the device where the file tells
+the trimean over the counted runs, below six of them the median, on the device where the file tells
 it. They add up to the node time of a run. Verdicts rest on medians.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from msgspec import Struct
@@ -18,6 +19,7 @@ from ortlab.domain.trace import Profile
 from ortlab.errors import RequestError
 from ortlab.jobs import explain
 from ortlab.store.home import Store
+from ortlab.store.traces import DigestFiles
 
 _ROW_MARK = "/"
 _MODEL_ENDINGS = (".onnx", ".ort", ".zip")
@@ -186,17 +188,52 @@ def _chosen_note(chosen: End) -> Notice | None:
 
 
 def _of_profiles(store: Store, base: End, other: End) -> Difference:
-    found = compare_profiles(
-        _profile(store, base), _profile(store, other), origins=(_origin(base), _origin(other))
-    )
+    found = _compared(_recorded(store, base), _recorded(store, other))
     return _with_latency(found, base, other)
 
 
-def _profile(store: Store, chosen: End) -> Profile:
-    """Steady runs only: warm-up would hide every difference."""
-    if chosen.study is not None and chosen.row is not None:
-        return explain.profile_of(store, chosen.study.id, chosen.row.id, steady=True)
-    return explain.profile_of_trace(store, chosen.trace_id or "", steady=True)
+class _Recorded(Struct, frozen=True):
+    """One profile as it is kept: enough to know that it is the same one."""
+
+    summary: Path
+    events: Path
+    timeline: Path
+    source: str
+    twin_p50_us: float | None
+    origin: Origin
+
+    def profile(self) -> Profile:
+        """The profile of its steady runs: warm-up would hide every difference."""
+        files = DigestFiles(events=self.events, summary=self.summary, timeline=self.timeline)
+        return explain.summary(files).profile(
+            source=self.source, steady=True, twin_p50_us=self.twin_p50_us
+        )
+
+
+def _recorded(store: Store, chosen: End) -> _Recorded:
+    study, row = chosen.study, chosen.row
+    if study is None or row is None:
+        trace_id = chosen.trace_id or ""
+        files = explain.digest_of(store, trace_id, None)
+        source, twin_p50_us = store.traces.name(trace_id), None
+    else:
+        files = explain.digest_of(store, study.id, row.id)
+        source, twin_p50_us = row.label, row.latency.p50_us if row.latency else None
+    return _Recorded(
+        summary=files.summary,
+        events=files.events,
+        timeline=files.timeline,
+        source=source,
+        twin_p50_us=twin_p50_us,
+        origin=_origin(chosen),
+    )
+
+
+# What is kept never changes, so neither does what lies between two of it; a page asks for the
+# same two at every click.
+@lru_cache(maxsize=8)
+def _compared(base: _Recorded, other: _Recorded) -> Difference:
+    return compare_profiles(base.profile(), other.profile(), origins=(base.origin, other.origin))
 
 
 def _origin(chosen: End) -> Origin:

@@ -24,7 +24,8 @@ _NAMES = 4
 _NODES = (
     Column("name", "Node"),
     Column("op_type", "Operator"),
-    Column("verdict", "The other is"),
+    Column("verdict", "Verdict", help="Of the other against this one. A verdict needs a change "
+           "beyond what two recordings of the same show."),
     Column("base_p50_us", "p50 here", "time", group="run"),
     Column("other_p50_us", "p50 other", "time", group="run"),
     Column("delta_us", "Change", "time", "Own time of a middling run: other minus here. These "
@@ -103,10 +104,12 @@ def _flame(found: Difference) -> None:
         config=theme.CONFIG | {"displayModeBar": False},
         alt="Change of time by module as blocks under blocks; the tables below have the numbers",
     )  # fmt: skip
+    floor = units.share(found.floor_share)
     st.caption(
         "Width is the time of the slower side, left to right is the order of execution. Blue with "
-        "▼ takes less in the other profile, orange with ▲ and hatched takes more, grey changes "
-        "by less than 5 % or holds launch times. Click a node to select it."
+        "▼ takes less in the other profile, orange with ▲ and hatched takes more. Grey changes by "
+        f"less than {floor}, as two recordings of the same do, or holds launch times. Click a node "
+        "to select it."
     )
 
 
@@ -253,4 +256,3 @@ def _providers(base: str, other: str) -> str:
 
 def _kind(time_kind: str) -> str | None:
     return None if time_kind == "host" else time_kind
-
