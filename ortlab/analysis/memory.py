@@ -17,10 +17,10 @@ from ortlab.analysis.tensors import Tensors
 from ortlab.domain.memory import AliveNode, AllocatorMemory, MemoryPoint, MemoryReport, RunMemory
 from ortlab.domain.trace import NOT_TOLD
 
-# A chart of 1,200 px shows no more, and a view may send 100 kB.
-MAX_POINTS = 1_000
+# A view may send 100 kB: with its node's name a point takes a hundred bytes of the figure.
+MAX_POINTS = 500
 MAX_ALIVE = 50
-MAX_RUNS = 400
+MAX_RUNS = 200
 # The walk over one run is plain Python; a run of more nodes is told without their names.
 MAX_FOLLOWED = 20_000
 # Of the allocations that the most telling run shows; in a run with fewer they are planned away.
@@ -199,7 +199,7 @@ def _allocator(derived: Derived, fields: _Fields, shown: _Shown, own: Flags) -> 
         compiled_count=_compiled_count(derived, at),
         session_peak_bytes=int(fields.mark[own].max()),
         planned_bytes=_planned(derived, fields, own, shown),
-        **_mark(derived, fields, own, at),
+        **_mark(derived, fields, shown, own),
         **_over_runs(derived, fields, own),
     )
 
@@ -302,12 +302,12 @@ def _joined(first: AliveNode, second: AliveNode) -> AliveNode:
     )
 
 
-def _mark(derived: Derived, fields: _Fields, own: Flags, at: Ints) -> dict[str, Any]:
+def _mark(derived: Derived, fields: _Fields, shown: _Shown, own: Flags) -> dict[str, Any]:
     """The arena's highest mark that a node of the run set, if above all readings after nodes.
 
     A mark higher than the one before was reached while this node ran or just before it.
     """
-    everywhere = np.flatnonzero(own)
+    everywhere, at = np.flatnonzero(own), shown.at[own[shown.at]]
     rank = np.searchsorted(everywhere, at)
     # What the first event of the file shows was mostly reached while the model was loaded.
     later = at[rank > 0]
@@ -321,6 +321,7 @@ def _mark(derived: Derived, fields: _Fields, own: Flags, at: Ints) -> dict[str, 
         "inside_bytes": int(fields.mark[top]),
         "inside_node": int(derived.node[top]),
         "inside_name": _word(derived.events.name, top),
+        "inside_at_us": int(derived.events.start[top]) - shown.start_us,
     }
 
 

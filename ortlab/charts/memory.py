@@ -16,6 +16,11 @@ _STEPS = ((1.0, "B"), (1024.0, "KiB"), (1024.0**2, "MiB"), (1024.0**3, "GiB"))
 _NAME_LIMIT = 40
 # A label beyond this part of the axis would run out of the figure on its right.
 _RIGHT_SHARE = 0.6
+# An arena that holds more than this many times the peak would leave the steps a fifth of the room.
+_FAR_ABOVE = 4
+_HEADROOM = 1.25
+"""Room over the peak for its label."""
+_ALL_TICKS = 12
 
 
 def usage(
@@ -31,15 +36,19 @@ def usage(
     points = allocator.points
     if not points:
         return theme.empty("Memory over the run", "No node of this run has memory fields.")
-    scale, unit = _unit(max(p.arena_bytes for p in points))
+    top = max(allocator.peak_bytes, allocator.inside_bytes or 0)
+    arena = max(p.arena_bytes for p in points)
+    scale, unit = _unit(min(arena, _FAR_ABOVE * top) or arena)
     divisor, time_unit = units.time_unit([float(duration_us)])
     traces = [
-        _steps(points, names or {}, end_us=duration_us, scale=scale, divisor=divisor),
+        _before(allocator, end_us=duration_us, scale=scale, divisor=divisor),
+        _steps(points, names or {}, end_us=duration_us, scale=scale, unit=unit, divisor=divisor),
         _arena(points, end_us=duration_us, scale=scale, divisor=divisor),
     ]
-    figure = theme.figure(traces, height=340, **theme.legend_above(2))
+    figure = theme.figure(traces, height=360, **theme.legend_above(len(traces)))
     figure.update_xaxes(title=f"time in the run, {time_unit}", rangemode="tozero", zeroline=False)
     figure.update_yaxes(title=f"bytes, {unit}", rangemode="tozero")
+    _cut(figure, top=top, arena=arena, scale=scale)
     _mark(figure, allocator, duration_us=duration_us, scale=scale, divisor=divisor)
     return figure
 
@@ -49,9 +58,10 @@ def runs(allocator: AllocatorMemory) -> go.Figure:
     rows = allocator.runs
     if not rows:
         return theme.empty("Peak of every run", "The profile holds no whole run.")
-    scale, unit = _unit(max(r.arena_bytes for r in rows))
+    top, arena = max(r.peak_bytes for r in rows), max(r.arena_bytes for r in rows)
+    scale, unit = _unit(min(arena, _FAR_ABOVE * top) or arena)
     traces: list[go.Bar | go.Scatter] = [
-        _run_bars([r for r in rows if r.warmup == warmup], scale=scale, warmup=warmup)
+        _run_bars([r for r in rows if r.warmup == warmup], scale=scale, unit=unit, warmup=warmup)
         for warmup in (True, False)
         if any(r.warmup == warmup for r in rows)
     ]
@@ -63,8 +73,30 @@ def runs(allocator: AllocatorMemory) -> go.Figure:
         )
     )  # fmt: skip
     figure = theme.figure(traces, height=260, bargap=0.25, **theme.legend_above(len(traces)))
-    figure.update_xaxes(title="run", showgrid=False)
-    return figure.update_yaxes(title=f"bytes, {unit}", rangemode="tozero")
+    whole = {"dtick": 1} if rows[-1].index - rows[0].index <= _ALL_TICKS else {}
+    figure.update_xaxes(title="run", showgrid=False, **whole)
+    figure.update_yaxes(title=f"bytes, {unit}", rangemode="tozero")
+    _cut(figure, top=top, arena=arena, scale=scale)
+    return figure
+
+
+def _cut(figure: go.Figure, *, top: int, arena: int, scale: float) -> None:
+    """Let the axis end above what is in use where the arena's line would press it flat."""
+    if arena > _FAR_ABOVE * top > 0:
+        figure.update_yaxes(range=[0, _HEADROOM * top / scale])
+        figure.for_each_trace(
+            lambda trace: trace.update(name=f"held by the arena: {units.size(arena)}, far above"),
+            selector={"name": "held by the arena"},
+        )
+
+
+def _before(allocator: AllocatorMemory, *, end_us: int, scale: float, divisor: float) -> go.Scatter:
+    return go.Scatter(
+        name="there before the run", mode="lines", fill="tozeroy",
+        fillcolor="rgba(128,128,128,0.22)", line={"width": 0, "color": _ARENA_COLOR},
+        x=[0, _short(end_us / divisor)], y=[_short(allocator.before_bytes / scale)] * 2,
+        hoverinfo="skip",
+    )  # fmt: skip
 
 
 def _steps(
@@ -73,6 +105,7 @@ def _steps(
     *,
     end_us: int,
     scale: float,
+    unit: str,
     divisor: float,
 ) -> go.Scatter:
     last = points[-1]
@@ -82,11 +115,10 @@ def _steps(
         x=[_short(p.at_us / divisor) for p in points] + [_short(end_us / divisor)],
         y=[_short(p.in_use_bytes / scale) for p in (*points, last)],
         text=[
-            f"{theme.plain(names.get(p.node, f'node {p.node}'), limit=_NAME_LIMIT)}<br>"
-            f"{units.size(p.in_use_bytes)}"
+            theme.plain(names.get(p.node, f"node {p.node}"), limit=_NAME_LIMIT)
             for p in (*points, last)
         ],
-        hovertemplate="%{text} in use<extra></extra>",
+        hovertemplate=f"%{{text}}<br>%{{y:.4~g}} {unit} in use<extra></extra>",
     )  # fmt: skip
 
 
@@ -116,25 +148,28 @@ def _mark(
     scale: float,
     divisor: float,
 ) -> None:
-    """Label the peak where it is."""
-    at = allocator.peak_at_us / divisor
+    """Label the peak where it is, and a higher mark that was reached while a node ran."""
     name = allocator.peak_name or allocator.peak_op_type
-    right = allocator.peak_at_us > _RIGHT_SHARE * duration_us
-    figure.add_trace(
-        go.Scatter(
-            x=[at], y=[allocator.peak_bytes / scale], mode="markers", showlegend=False,
-            marker={"size": 9, "color": theme.WORSE_COLOR, "symbol": "diamond"}, hoverinfo="skip",
-        )
-    )  # fmt: skip
-    figure.add_annotation(
-        x=at, y=allocator.peak_bytes / scale, ax=-36 if right else 36, ay=-22,
-        xanchor="right" if right else "left", showarrow=True, arrowhead=0, arrowwidth=1,
-        arrowcolor=theme.OUTLINE_COLOR,
-        text=f"peak {units.size(allocator.peak_bytes)}, {theme.plain(name, limit=_NAME_LIMIT)}",
-    )  # fmt: skip
+    marks = [(allocator.peak_at_us, allocator.peak_bytes, "peak", name, "diamond")]
+    if allocator.inside_bytes is not None and allocator.inside_at_us is not None:
+        inside = (allocator.inside_at_us, allocator.inside_bytes, "while running",
+                  allocator.inside_name, "diamond-open")  # fmt: skip
+        marks.append(inside)
+    for at_us, count, what, name, symbol in marks:
+        right = at_us > _RIGHT_SHARE * duration_us
+        figure.add_scatter(
+            x=[at_us / divisor], y=[count / scale], mode="markers", showlegend=False,
+            marker={"size": 9, "color": theme.WORSE_COLOR, "symbol": symbol}, hoverinfo="skip",
+        )  # fmt: skip
+        figure.add_annotation(
+            x=at_us / divisor, y=count / scale, ax=-36 if right else 36, ay=-18,
+            xanchor="right" if right else "left", showarrow=True, arrowhead=0, arrowwidth=1,
+            arrowcolor=theme.OUTLINE_COLOR,
+            text=f"{what} {units.size(count)}, {theme.plain(name, limit=_NAME_LIMIT)}",
+        )  # fmt: skip
 
 
-def _run_bars(rows: Sequence[RunMemory], *, scale: float, warmup: bool) -> go.Bar:
+def _run_bars(rows: Sequence[RunMemory], *, scale: float, unit: str, warmup: bool) -> go.Bar:
     return go.Bar(
         name="peak, warm-up" if warmup else "peak",
         x=[r.index for r in rows],
@@ -143,12 +178,7 @@ def _run_bars(rows: Sequence[RunMemory], *, scale: float, warmup: bool) -> go.Ba
             "color": theme.OTHER_COLOR if warmup else _COLOR,
             "pattern": {"shape": "/" if warmup else ""},
         },
-        hovertext=[
-            f"run {r.index}: peak {units.size(r.peak_bytes)}, {units.size(r.last_bytes)} after its "
-            "last node"
-            for r in rows
-        ],
-        hoverinfo="text",
+        hovertemplate=f"run %{{x}}: peak %{{y:.4~g}} {unit}<extra></extra>",
     )
 
 

@@ -85,7 +85,9 @@ class AllocatorMemory(Struct, frozen=True, kw_only=True):
     """Highest mark that a node of this run reached while it ran, where it beats the peak."""
     inside_node: int | None = None
     inside_name: str = ""
-    """The node that reached it."""
+    """The node that reached it, or that came next."""
+    inside_at_us: int | None = None
+    """When that node began, since the run began."""
     session_peak_bytes: int = 0
     """The arena's own mark at the end of the file: most ever in use, loading included."""
     planned_bytes: int | None = None

@@ -51,6 +51,8 @@ _SCOPE = (
 
 
 _ALIVE_KEY = "memory-alive"
+# Of the figures' rows; the CSV has all of them, and a view sends 100 kB at most.
+_TABLE_LIMIT = 100
 
 
 def show(report: MemoryReport | None, profile: Profile) -> None:
@@ -80,11 +82,11 @@ def _picked(report: MemoryReport) -> AllocatorMemory:
     if len(report.allocators) == 1:
         return report.allocators[0]
     numbers = list(range(len(report.allocators)))
-    chosen = st.segmented_control(
-        "Arena of", numbers, default=0, key="memory-provider", required=True,
+    chosen = st.radio(
+        "Arena of", numbers, key="memory-arena", horizontal=True,
         format_func=lambda i: _arena_label(report.allocators[i]),
     )  # fmt: skip
-    return report.allocators[chosen or 0]
+    return report.allocators[chosen]
 
 
 def _arena_label(allocator: AllocatorMemory) -> str:
@@ -165,6 +167,7 @@ def _usage(report: MemoryReport, allocator: AllocatorMemory, profile: Profile) -
     table_view.chart_and_table(
         lambda: charts.usage(allocator, duration_us=report.duration_us, names=names),
         lambda: table_view.show(rows, _POINTS, key="memory-points", name="memory",
+                                limit=_TABLE_LIMIT,
                                 alt="Bytes in use after each node"),
         key="memory",
         alt="Bytes in use over the run, the peak marked; table below",
@@ -233,6 +236,7 @@ def _runs(allocator: AllocatorMemory) -> None:
     table_view.chart_and_table(
         lambda: charts.runs(allocator),
         lambda: table_view.show(rows, _RUNS, key="memory-runs", name="memory-runs", search=False,
+                                limit=_TABLE_LIMIT,
                                 alt="Peak of every run"),
         key="memory-run-peaks",
         alt="Peak of every run; table below",

@@ -10,7 +10,7 @@ from ortlab.catalog import providers
 from ortlab.domain import units
 from ortlab.domain.threads import ALONE, HANDS_OUT, ONE_THREAD, WAITS, PoolRow, ThreadReport
 from ortlab.domain.trace import Profile
-from ortlab.ui import table_view
+from ortlab.ui import selection, table_view
 from ortlab.ui.table_view import Column
 
 _SAYS = {
@@ -20,13 +20,13 @@ _SAYS = {
     ONE_THREAD: "runs on one thread",
 }
 _MEANING = {
-    WAITS: "in whose loops the calling thread waits at least half of the time: the work is split "
-    "unevenly, or the helpers' cores are busy with something else. More threads will not help.",
-    ALONE: "whose loops the calling thread runs almost alone: the helpers come too late, or their "
+    WAITS: "the calling thread waits at least half of its time in loops. Their work is split "
+    "unevenly, or the helpers' cores are busy with something else; more threads will not help.",
+    ALONE: "the calling thread runs nearly all loops alone. The helpers come too late, or their "
     "cores are busy.",
-    HANDS_OUT: "that lose a quarter or more of their loops to handing out: too little work for so "
-    "many threads.",
-    ONE_THREAD: "that run on one thread, so more threads cannot make them faster.",
+    HANDS_OUT: "a quarter or more of the time in loops goes into handing them out: too little work "
+    "for so many threads.",
+    ONE_THREAD: "runs on one thread, so more threads cannot make it faster.",
 }
 _FIGURES = (
     Column("provider", "Provider"),
@@ -67,6 +67,10 @@ _SCOPE = (
 )
 
 
+_OPERATOR_LIMIT = 100
+_NODES_KEY = "threads-nodes"
+
+
 def show(report: ThreadReport | None, profile: Profile) -> None:
     """The whole view; says what is missing where the trace tells of no pool."""
     if report is None:
@@ -90,14 +94,15 @@ def _headline(report: ThreadReport) -> str:
     in_loops = report.run_us + report.wait_us + report.distribution_us
     if not in_loops:
         return "No node ran a parallel loop: everything ran on the calling thread."
-    helpers = f"{report.helper_count} helper thread" + "s" * (report.helper_count != 1)
+    several = report.helper_count > 1
+    helpers = f"The {report.helper_count} helper threads" if several else "The helper thread"
     text = (
         f"Of {units.time(report.node_us)} in nodes, **{units.share(in_loops / report.node_us)}** "
         f"are parallel loops; in these the calling thread waits for others "
         f"**{units.share(report.wait_us / in_loops)}** of the time."
     )
     if report.joined_share is not None:
-        text += f" The {helpers} took part **{units.share(report.joined_share)}** of the times."
+        text += f" {helpers} took part in **{units.share(report.joined_share)}** of these loops."
     return text
 
 
@@ -119,12 +124,13 @@ def _notes(report: ThreadReport) -> list[str]:
 
 
 def _standing_out(report: ThreadReport, kind: str) -> str:
-    """How many nodes the figures say this of, and what it means; empty for none."""
-    rows = [row for row in report.nodes if row.says == kind]
-    if not rows:
-        return ""
-    time = units.time(sum(row.duration_us for row in rows))
-    return f"{len(rows)} node{'s' * (len(rows) != 1)} ({time}) {_MEANING[kind]}"
+    """How many nodes, else operators, the figures say this of, and what it means."""
+    for what, rows in (("node", report.nodes), ("operator", report.operators)):
+        found = [row for row in rows if row.says == kind]
+        if found:
+            time = units.time(sum(row.duration_us for row in found))
+            return f"{len(found)} {what}{'s' * (len(found) != 1)}, {time}: {_MEANING[kind]}"
+    return ""
 
 
 def _operators(report: ThreadReport) -> None:
@@ -134,6 +140,7 @@ def _operators(report: ThreadReport) -> None:
     table_view.chart_and_table(
         lambda: charts.by_operator(report),
         lambda: table_view.show(rows, _OPERATORS, key="threads-operators", name="threads",
+                                limit=_OPERATOR_LIMIT,
                                 alt="Thread pool by operator"),
         key="threads",
         alt="What the calling thread did, by operator; table below",
@@ -147,15 +154,21 @@ def _nodes(report: ThreadReport) -> None:
                      "scope": row.scope or None}
         for row in report.nodes
     ]  # fmt: skip
-    table_view.show(rows, _NODES, key="threads-nodes", name="threads-nodes", height=420,
-                    alt="Thread pool by node")  # fmt: skip
+    nodes = [row.node for row in report.nodes]
+    selected = selection.selected_node()
+    table_view.show(
+        rows, _NODES, key=selection.widget_key(_NODES_KEY), name="threads-nodes", height=420,
+        alt="Thread pool by node",
+        marked=nodes.index(selected) if selected in nodes else None,
+        on_row=lambda i: selection.select_node(nodes[i], by=_NODES_KEY),
+    )  # fmt: skip
     if len(report.nodes) < report.node_count:
         st.caption(f"The {len(report.nodes)} costliest of {units.count(report.node_count)} nodes.")
 
 
 def _threads(report: ThreadReport) -> None:
     """Loops of each helper, where there are several to compare."""
-    if len(report.threads) < 2:
+    if len(report.threads) < 2 or not report.loop_count:
         return
     from ortlab.charts import threads as charts
 
