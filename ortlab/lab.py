@@ -24,6 +24,7 @@ from ortlab.errors import MeasurementError, RequestError
 
 if TYPE_CHECKING:
     from ortlab.analysis.summary import TraceSummary
+    from ortlab.jobs.node_weights import Weights
     from ortlab.settings import Settings
     from ortlab.store.home import Store
     from ortlab.views import ComparisonView, ProfileView, StudyView
@@ -138,6 +139,12 @@ class Lab:
         from ortlab.jobs import peaks
 
         return peaks.known(self.store, threads=threads)
+
+    def node_weights(self, study_id: str, configuration_id: str) -> Weights:
+        """Weights of the nodes of one row, which its trace leaves out; empty where not known."""
+        from ortlab.jobs import node_weights
+
+        return node_weights.weights_of(self.store, study_id, configuration_id)
 
     # ---- from a question to an answer
 

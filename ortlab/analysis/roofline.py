@@ -57,8 +57,7 @@ def roofline(
         foreign: the trace may come from another machine than the roofs.
     """
     rows = [row for row in profile.nodes if row.calls > 0]
-    works = {row.order: node_work.work(row, weights=(weights or {}).get(row.name, ()))
-             for row in rows}  # fmt: skip
+    works = {row.order: node_work.work(row, weights=_weights(row, weights or {})) for row in rows}
     roofs = _Roofs(peaks, weights_bytes=sum(work.weight_bytes for work in works.values()))
     nodes = [_node(row, works[row.order], roofs, profile) for row in rows]
     run_us = sum(node.time_us for node in nodes)
@@ -79,6 +78,11 @@ def roofline(
     return msgspec.structs.replace(
         report, caveats=_caveats(report, profile, threads=threads, foreign=foreign)
     )
+
+
+def _weights(row: NodeRow, known: Mapping[str, Sequence[Tensor | None]]) -> Sequence[Tensor | None]:
+    """Its weights, if the graph that is known is the one it ran in: bodies reuse names."""
+    return () if row.scope else known.get(row.name, ())
 
 
 class _Roofs:

@@ -16,6 +16,7 @@ from ortlab.views import ProfileView
 
 if TYPE_CHECKING:
     from ortlab.analysis.summary import TraceSummary
+    from ortlab.jobs.node_weights import Weights
 
 
 class Source:
@@ -48,6 +49,10 @@ class Source:
         if self.trace:
             return lab().timeline(self.trace, run=run)
         return lab().timeline(self.run or "", self.row, run=run)
+
+    def weights(self) -> Weights | None:
+        """Weights of the nodes where their graph is known; a foreign trace has no graph."""
+        return lab().node_weights(self.run, self.row) if self.run and self.row else None
 
     def scopes(self) -> Scopes | None:
         """The module of each node by name; None where the model's file is not known."""

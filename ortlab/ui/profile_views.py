@@ -46,7 +46,10 @@ def _runs(source: Source, profile: Profile) -> None:
 
 
 def _roofline(source: Source, profile: Profile) -> None:
-    roofline_view.show(profile, threads=source.threads(), foreign=source.trace is not None)
+    roofline_view.show(
+        profile, threads=source.threads(), foreign=source.trace is not None,
+        weights=source.weights(),
+    )  # fmt: skip
 
 
 _SHOW: dict[str, Show] = {

@@ -39,6 +39,7 @@ TASKS = {
     "compare": "ortlab.worker.outputs:compare",
     "profile": "ortlab.worker.profiling:profile",
     "peaks": "ortlab.worker.peaks:peaks",
+    "node_weights": "ortlab.worker.node_weights:read",
     "trace": "ortlab.worker.traces:read",
 }
 """Every task by name. Each is a function of (request, context) that returns plain data."""
