@@ -64,8 +64,8 @@ class _Search:
             [names(row) for row in base], [names(row) for row in other]
         )  # fmt: skip
         self._free: tuple[set[int], set[int]] = (set(range(len(base))), set(range(len(other))))
-        self._indexes_are_names = _indexes_are_names(base, other)
         self.pairs: list[Pair] = []
+        self._indexes_are_names = self._index_loses_nobody()
 
     def by_key(self, key: Callable[[int, int], Hashable | None], found_by: Match) -> None:
         """Pair free nodes with equal keys; `key` takes side and position, None is never equal."""
@@ -108,6 +108,19 @@ class _Search:
         for a, b in aligned(self._nodes(0, mine), self._nodes(1, theirs)):
             self._take(Pair(mine[a], theirs[b], self._found_by(mine[a], theirs[b])))
 
+    def _index_loses_nobody(self) -> bool:
+        """Whether `Conv_12` means the same node on both sides.
+
+        A node without a name is called by its index in the graph, which another model, or
+        another export of this one, gives to another node. There the order finds more pairs.
+        """
+        sides = [[i for i, row in enumerate(rows) if is_positional(row)] for rows in self._rows]
+        keys = [{_index_key(self._rows[side][i]) for i in sides[side]} for side in (0, 1)]
+        common = len((keys[0] & keys[1]) - {None})
+        if not common or len(sides[0]) * len(sides[1]) > MAX_CELLS:
+            return bool(common)
+        return common >= len(aligned(self._nodes(0, sides[0]), self._nodes(1, sides[1])))
+
     def _nodes(self, side: int, numbers: list[int]) -> list[tuple[Names, NodeRow]]:
         return [(self._names[side][i], self._rows[side][i]) for i in numbers]
 
@@ -147,20 +160,6 @@ class _Search:
 def _index_key(row: NodeRow) -> Hashable | None:
     """What makes two nodes that are called by their index the same."""
     return (row.scope, row.name, row.input_shapes, row.output_shapes) if row.name else None
-
-
-def _indexes_are_names(base: Sequence[NodeRow], other: Sequence[NodeRow]) -> bool:
-    """Whether `Conv_12` means the same node on both sides: most such nodes have a twin.
-
-    A node without a name is called by its index in the graph, which another model, or another
-    export of this one, gives to another node.
-    """
-    sides = [
-        {_index_key(row) for row in rows if row.name and is_positional(row)}
-        for rows in (base, other)
-    ]
-    fewest = min(len(sides[0]), len(sides[1]))
-    return 2 * len(sides[0] & sides[1]) > fewest
 
 
 def _places(pairs: Sequence[Pair], base_count: int, other_count: int) -> Iterable[Place]:
