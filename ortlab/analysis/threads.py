@@ -47,8 +47,8 @@ _ALONE_SHARE = 0.1
 _MIN_LOOPS = 10
 # Handing out costs a few µs a loop; a quarter of the time means that the loops are too short.
 _HANDING_SHARE = 0.25
-# A node that spends less than this in loops runs on one thread, whatever the pool's size.
-_SERIAL_SHARE = 0.1
+# Calls without any loop run on one thread; where nearly all of the time is theirs, the row does.
+_SERIAL_SHARE = 0.9
 
 
 def threads(derived: Derived) -> ThreadReport | None:
@@ -157,9 +157,15 @@ def _rows(
     at = at[np.argsort(key[at], kind="stable")]
     bounds = np.flatnonzero(np.diff(key[at], prepend=-1))
     parts = np.split(at, bounds[1:]) if len(at) else []
-    rows = [_row(derived, found, part, helpers=helpers, node=nodes) for part in parts]
-    judged = [structs.replace(row, says=_says(row, total_us)) for row in rows]
-    return tuple(sorted(judged, key=lambda row: -row.duration_us))
+    rows = [
+        _judged(
+            _row(derived, found, part, helpers=helpers, node=nodes),
+            idle_us=int(derived.events.duration[part[~found.used[part]]].sum()),
+            total_us=total_us,
+        )
+        for part in parts
+    ]
+    return tuple(sorted(rows, key=lambda row: -row.duration_us))
 
 
 def _row(derived: Derived, found: _Events, at: Ints, *, helpers: int, node: bool) -> PoolRow:
@@ -195,16 +201,26 @@ def _row(derived: Derived, found: _Events, at: Ints, *, helpers: int, node: bool
     )
 
 
-def _says(row: PoolRow, total_us: int) -> str:
-    """What stands out about a row that takes a noticeable part of the time."""
-    if row.duration_us < _NOTICEABLE_SHARE * total_us:
-        return ""
-    if row.pool_share < _SERIAL_SHARE:
+def _judged(row: PoolRow, *, idle_us: int, total_us: int) -> PoolRow:
+    """The row with what stands out, where it takes a noticeable part of the time.
+
+    Args:
+        row: its figures.
+        idle_us: time of its calls that ran no loop.
+        total_us: node time of all rows.
+    """
+    if row.duration_us >= _NOTICEABLE_SHARE * total_us and row.duration_us:
+        return structs.replace(row, says=_says(row, idle_us / row.duration_us))
+    return row
+
+
+def _says(row: PoolRow, idle_share: float) -> str:
+    if idle_share >= _SERIAL_SHARE:
         return ONE_THREAD
     in_loops = row.run_us + row.wait_us + row.distribution_us
-    if row.wait_us >= _WAITING_SHARE * in_loops:
+    if row.wait_us >= max(1, _WAITING_SHARE * in_loops):
         return WAITS
-    if row.distribution_us >= _HANDING_SHARE * in_loops:
+    if row.distribution_us >= max(1, _HANDING_SHARE * in_loops):
         return HANDS_OUT
     few = row.joined_share is not None and row.joined_share < _ALONE_SHARE
     return ALONE if few and row.loop_count >= _MIN_LOOPS else ""

@@ -14,8 +14,9 @@ _COLOR = "#0072B2"
 _ARENA_COLOR = "#8A8A8A"
 _STEPS = ((1.0, "B"), (1024.0, "KiB"), (1024.0**2, "MiB"), (1024.0**3, "GiB"))
 _NAME_LIMIT = 40
-# A label beyond this part of the axis would run out of the figure on its right.
-_RIGHT_SHARE = 0.6
+# Before this part of the axis there is no room for a label on the left, and after the second
+# none on the right.
+_LEFT_SHARE, _RIGHT_SHARE = 0.35, 0.6
 # An arena that holds more than this many times the peak would leave the steps a fifth of the room.
 _FAR_ABOVE = 4
 _HEADROOM = 1.25
@@ -150,23 +151,38 @@ def _mark(
 ) -> None:
     """Label the peak where it is, and a higher mark that was reached while a node ran."""
     name = allocator.peak_name or allocator.peak_op_type
-    marks = [(allocator.peak_at_us, allocator.peak_bytes, "peak", name, "diamond")]
-    if allocator.inside_bytes is not None and allocator.inside_at_us is not None:
-        inside = (allocator.inside_at_us, allocator.inside_bytes, "while running",
-                  allocator.inside_name, "diamond-open")  # fmt: skip
-        marks.append(inside)
-    for at_us, count, what, name, symbol in marks:
-        right = at_us > _RIGHT_SHARE * duration_us
-        figure.add_scatter(
-            x=[at_us / divisor], y=[count / scale], mode="markers", showlegend=False,
-            marker={"size": 9, "color": theme.WORSE_COLOR, "symbol": symbol}, hoverinfo="skip",
-        )  # fmt: skip
-        figure.add_annotation(
-            x=at_us / divisor, y=count / scale, ax=-36 if right else 36, ay=-18,
-            xanchor="right" if right else "left", showarrow=True, arrowhead=0, arrowwidth=1,
-            arrowcolor=theme.OUTLINE_COLOR,
-            text=f"{what} {units.size(count)}, {theme.plain(name, limit=_NAME_LIMIT)}",
-        )  # fmt: skip
+    _label(figure, f"peak {units.size(allocator.peak_bytes)}, ", name=name, symbol="diamond",
+           at=allocator.peak_at_us / divisor, bytes_shown=allocator.peak_bytes / scale,
+           left=allocator.peak_at_us > _LEFT_SHARE * duration_us, rise=18)  # fmt: skip
+    if allocator.inside_bytes is None or allocator.inside_at_us is None:
+        return
+    _label(figure, f"while running {units.size(allocator.inside_bytes)}, ",
+           name=allocator.inside_name, symbol="diamond-open",
+           at=allocator.inside_at_us / divisor, bytes_shown=allocator.inside_bytes / scale,
+           left=allocator.inside_at_us > _RIGHT_SHARE * duration_us, rise=42)  # fmt: skip
+
+
+def _label(
+    figure: go.Figure,
+    text: str,
+    *,
+    name: str,
+    symbol: str,
+    at: float,
+    bytes_shown: float,
+    left: bool,
+    rise: int,
+) -> None:
+    """A mark with words beside it; `rise` in pixels keeps two labels apart."""
+    figure.add_scatter(
+        x=[at], y=[bytes_shown], mode="markers", showlegend=False, hoverinfo="skip",
+        marker={"size": 9, "color": theme.WORSE_COLOR, "symbol": symbol},
+    )  # fmt: skip
+    figure.add_annotation(
+        x=at, y=bytes_shown, ax=-36 if left else 36, ay=-rise, showarrow=True, arrowhead=0,
+        xanchor="right" if left else "left", arrowwidth=1, arrowcolor=theme.OUTLINE_COLOR,
+        text=text + theme.plain(name, limit=_NAME_LIMIT),
+    )  # fmt: skip
 
 
 def _run_bars(rows: Sequence[RunMemory], *, scale: float, unit: str, warmup: bool) -> go.Bar:

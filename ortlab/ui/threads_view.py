@@ -17,7 +17,7 @@ _SAYS = {
     WAITS: "waits for helpers",
     ALONE: "helpers come too late",
     HANDS_OUT: "loops too short",
-    ONE_THREAD: "runs on one thread",
+    ONE_THREAD: "one thread only",
 }
 _MEANING = {
     WAITS: "the calling thread waits at least half of its time in loops. Their work is split "
@@ -26,7 +26,7 @@ _MEANING = {
     "cores are busy.",
     HANDS_OUT: "a quarter or more of the time in loops goes into handing them out: too little work "
     "for so many threads.",
-    ONE_THREAD: "runs on one thread, so more threads cannot make it faster.",
+    ONE_THREAD: "one thread only, so more threads make no difference.",
 }
 _FIGURES = (
     Column("provider", "Provider"),

@@ -128,7 +128,8 @@ def test_a_trace_without_statistics_has_no_report() -> None:
         ({"run": 60, "handing": 30, "blocks": (1,) * 20, "joined": (20,)}, HANDS_OUT),
         ({"run": 90, "blocks": (1,) * 20, "joined": (1,)}, ALONE),
         ({"run": 90, "blocks": (1,) * 5, "joined": (0,)}, ""),
-        ({"run": 5, "blocks": (1,), "joined": (1,)}, ONE_THREAD),
+        ({}, ONE_THREAD),
+        ({"run": 5, "blocks": (1,), "joined": (1,)}, ""),
         ({"run": 90, "wait": 5, "blocks": (1,) * 20, "joined": (20,)}, ""),
     ],
 )
