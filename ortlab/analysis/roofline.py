@@ -8,6 +8,7 @@ import msgspec
 
 from ortlab.analysis import node_work
 from ortlab.analysis.node_work import Tensor, Work
+from ortlab.analysis.worth import alike, worth
 from ortlab.catalog import flops as catalog
 from ortlab.domain import units
 from ortlab.domain.roofline import (
@@ -18,7 +19,6 @@ from ortlab.domain.roofline import (
     NodeRoof,
     Peaks,
     RooflineReport,
-    Worth,
 )
 from ortlab.domain.trace import NodeRow, Profile
 
@@ -28,9 +28,6 @@ ON_PROCESSOR = frozenset({"", "CPUExecutionProvider", "XnnpackExecutionProvider"
                           "DnnlExecutionProvider", "ACLExecutionProvider"})  # fmt: skip
 # A node that takes no longer than this many empty nodes is mostly the cost of being a node.
 NEAR_DISPATCH = 2.0
-# Below this part of the node time a gain is not worth a sentence.
-LEAST_WORTH_SHARE = 0.001
-MAX_WORTH = 50
 # So far above a roof a figure needs an explanation.
 _ABOVE_ROOF = 1.1
 _LAUNCH_WHY = "launch times, without device times in the trace"
@@ -67,7 +64,8 @@ def roofline(
         peaks=peaks,
         threads=threads or peaks.threads,
         nodes=tuple(sorted(nodes, key=lambda node: (-node.time_us, node.order))),
-        worth=_worth(nodes),
+        worth=worth(nodes),
+        alike=alike(nodes, rows),
         bounds=_bound_rows(nodes, run_us),
         run_us=run_us,
         total_gain_us=sum(node.gain_us for node in nodes),
@@ -226,41 +224,6 @@ def _bound_rows(nodes: Sequence[NodeRoof], run_us: float) -> tuple[BoundRow, ...
                                  share=_part(spent, run_us),
                                  gain_us=sum(node.gain_us for node in own)))  # fmt: skip
     return tuple(rows)
-
-
-def _worth(nodes: Sequence[NodeRoof]) -> tuple[Worth, ...]:
-    gaining = [node for node in nodes if node.gain_share >= LEAST_WORTH_SHARE]
-    gaining.sort(key=lambda node: (-node.gain_us, node.order))
-    return tuple(
-        Worth(
-            order=node.order,
-            name=node.name,
-            op_type=node.op_type,
-            bound=node.bound,
-            reached_share=node.reached_share or 0.0,
-            gain_us=node.gain_us,
-            gain_share=node.gain_share,
-            sentence=_sentence(node),
-        )
-        for node in gaining[:MAX_WORTH]
-    )
-
-
-def _sentence(node: NodeRoof) -> str:
-    named = f"{node.op_type} {node.name}".strip() if node.name else f"An unnamed {node.op_type}"
-    gain = f"{units.time(node.gain_us)} ({units.share(node.gain_share)} of the node time) shorter"
-    if node.bound == "dispatch":
-        return (
-            f"{named} has almost nothing to do: it takes {units.time(node.time_us)} where "
-            f"{units.time(node.bound_us)} would do; the run would then be {gain}."
-        )
-    roof = f"{node.kind or 'compute'} roof"
-    if node.bound == "memory":
-        roof = "roof of main memory" if node.level in (None, "memory") else f"{node.level} roof"
-    return (
-        f"{named} reaches {units.share(node.reached_share)} of the {roof}; at the roof the run "
-        f"would be {gain}."
-    )
 
 
 def _caveats(

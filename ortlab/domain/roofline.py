@@ -112,9 +112,10 @@ class BoundRow(Struct, frozen=True, kw_only=True):
 
 
 class Worth(Struct, frozen=True, kw_only=True):
-    """One node worth optimizing, with what would be gained at its bound."""
+    """One node worth optimizing, or several alike, with what would be gained at their bound."""
 
     order: int
+    """Of the node; of several the one that gains most."""
     name: str
     op_type: str
     bound: Bound
@@ -123,6 +124,8 @@ class Worth(Struct, frozen=True, kw_only=True):
     gain_share: float
     sentence: str
     """Names in it are foreign text."""
+    node_count: int = 1
+    """Nodes of one operator with the same shapes and the same bound."""
 
 
 class RooflineReport(Struct, frozen=True, kw_only=True):
@@ -134,6 +137,8 @@ class RooflineReport(Struct, frozen=True, kw_only=True):
     """Most time first."""
     worth: tuple[Worth, ...] = ()
     """Most gain first."""
+    alike: tuple[Worth, ...] = ()
+    """The same with nodes of one operator, one bound and the same shapes taken together."""
     bounds: tuple[BoundRow, ...] = ()
     run_us: float = 0.0
     """Node time of one run, what shares are parts of."""

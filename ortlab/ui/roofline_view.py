@@ -136,15 +136,15 @@ def _headline(report: RooflineReport) -> None:
 
 
 def _worth(report: RooflineReport) -> None:
-    """The nodes to look at first, a sentence each."""
+    """What to look at first, a sentence for each node or for several alike."""
     st.subheader("Worth optimizing", anchor=False)
-    if not report.worth:
+    if not report.alike:
         st.caption("No node would gain a thousandth of the run at its bound.")
         return
-    lines = [f"1. {words.safe(row.sentence, limit=400)}" for row in report.worth[:_SENTENCES]]
+    lines = [f"1. {words.safe(row.sentence, limit=400)}" for row in report.alike[:_SENTENCES]]
     st.markdown("\n".join(lines))
-    if len(report.worth) > _SENTENCES:
-        st.caption("The table below has all nodes, the largest gain first.")
+    st.caption("Alike are nodes of one operator with the same shapes. The table below has every "
+               "node, the largest gain first.")  # fmt: skip
 
 
 def _figure(report: RooflineReport) -> None:

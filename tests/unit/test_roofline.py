@@ -196,6 +196,10 @@ def test_gains_are_within_the_time_and_everything_adds_up(
     assert sum(row.time_us for row in report.bounds) == pytest.approx(report.run_us)
     gains = [row.gain_us for row in report.worth]
     assert gains == sorted(gains, reverse=True)
+    together = [row.gain_us for row in report.alike]
+    assert together == sorted(together, reverse=True)
+    assert sum(together) <= report.total_gain_us * (1 + 1e-9)
+    assert sum(gains) <= sum(together) * (1 + 1e-9)
     assert report.uncounted_count == sum(found.flops is None for found in report.nodes)
     assert any("may come from another" in text for text in report.caveats) == foreign
 
@@ -227,6 +231,17 @@ def test_the_sentence_has_the_share_reached_and_the_gain_of_the_run() -> None:
         "MatMul n0 reaches 50.0\u2009% of the fp32 roof; at the roof the run would be "
         "20.0\u2009µs (50.0\u2009% of the node time) shorter."
     )
+
+
+def test_layers_that_repeat_are_one_sentence() -> None:
+    rows = [node(i, us=42.0) for i in range(3)]
+    rows += [node(3, us=50.0, input_shapes="float[50,200]", output_shapes="float[50,200]")]
+    report = roofline(profile(*rows), peaks())
+    assert len(report.worth) == 4
+    first, second = report.alike
+    assert (first.node_count, second.node_count) == (3, 1)
+    assert first.gain_us == pytest.approx(3 * report.worth[0].gain_us)
+    assert first.sentence.startswith("MatMul n0 and 2 alike reach 50.0")
 
 
 def test_nodes_that_are_not_counted_are_told_with_their_part_of_the_time() -> None:
