@@ -229,8 +229,8 @@ def _estimated_overhead(e: Evidence) -> TrustReason | None:
     each = f"{significant(found.low_us, 2)} to {significant(found.high_us, 2)} µs"
     return reason(
         "profiler_overhead_estimated",
-        f"At {each} per node, as seen elsewhere, the profiler itself may be {share_text(low)} to "
-        f"{share_text(high)} of a run.",
+        f"At {each} per node, as seen elsewhere, the profiler itself may be {low:.0%} to "
+        f"{high:.0%} of a run.",
         grade="B" if middle < _MOST else "C",
         cost="Small nodes look larger than they are. It is an estimate, so nothing is subtracted.",
         remedy="Measure the same model without the profiler: the difference is then known.",

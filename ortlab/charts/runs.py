@@ -1,4 +1,4 @@
-"""How long each run took, and one run along time beside the median run."""
+"""How long each run took, and what kind of run it was."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ import plotly.graph_objects as go
 
 from ortlab.charts import theme
 from ortlab.domain import units
-from ortlab.domain.trace import Profile, Run, TraceEvent
+from ortlab.domain.trace import Profile, Run
 
 POINT_LIMIT = 1_500
 """Above this, runs are drawn as a band with their middle."""
 BUCKETS = 400
 MARK_LIMIT = 200
 """Of each kind that is marked by itself when there are more runs than points."""
-BAR_LIMIT = 400
-"""Of each of the two runs: both together are drawn at once."""
 BORDER_LIMIT = 20
 # Warm-up that is this many times longer than other runs presses them into one line.
 _LOG_FROM = 20.0
@@ -127,63 +125,3 @@ def _borders(figure: go.Figure, found: Sequence[Run]) -> None:
             x=index - 0.5, line={"dash": "dash", "width": 1.5, "color": _CHANGE_COLOR},
             annotation_text=text, annotation_position="bottom right",
         )  # fmt: skip
-
-
-def side_by_side(
-    events: Sequence[TraceEvent], usual: Sequence[TraceEvent], *, names: tuple[str, str]
-) -> go.Figure:
-    """Two runs along time from their own starts, one above the other, on one axis."""
-    if not events and not usual:
-        return theme.empty("One run beside the median run", "Neither holds node events.")
-    last = max(e.start_us + e.duration_us - _start(part) for part in (events, usual) for e in part)
-    unit = units.time_unit([float(last)])
-    traces, ticks = [], []
-    row = 0
-    for name, part in zip(names, (events, usual), strict=True):
-        lanes = sorted({(e.thread, e.depth) for e in part})
-        for i, (_, depth) in enumerate(lanes):
-            ticks.append((row + i, name if i == 0 else "inside" if depth else "thread"))
-        at = {lane: row + i for i, lane in enumerate(lanes)}
-        traces += _bars(part, at, unit, first=row == 0)
-        row += len(lanes)
-    figure = theme.figure(traces, height=110 + 34 * row, barmode="overlay", bargap=0.2,
-                          **theme.legend_above(len({t.name for t in traces})))  # fmt: skip
-    figure.update_xaxes(title=f"time since the run began, {unit[1]}", rangemode="tozero",
-                        zeroline=False)  # fmt: skip
-    return figure.update_yaxes(
-        tickvals=[at for at, _ in ticks], ticktext=[text for _, text in ticks],
-        autorange="reversed", showgrid=False, automargin=True,
-    )  # fmt: skip
-
-
-def _start(part: Sequence[TraceEvent]) -> int:
-    return min((e.start_us for e in part), default=0)
-
-
-def _bars(
-    part: Sequence[TraceEvent],
-    at: dict[tuple[int, int], int],
-    unit: tuple[float, str],
-    *,
-    first: bool,
-) -> list[go.Bar]:
-    kept = sorted(part, key=lambda e: -e.duration_us)[:BAR_LIMIT]
-    start = _start(part)
-    made = []
-    for provider in dict.fromkeys(e.provider for e in kept):
-        own = [e for e in kept if e.provider == provider]
-        made.append(
-            go.Bar(
-                name=theme.plain(theme.provider_label(provider)), orientation="h",
-                base=[(e.start_us - start) / unit[0] for e in own],
-                x=[e.duration_us / unit[0] for e in own],
-                y=[at[e.thread, e.depth] for e in own], legendgroup=provider, showlegend=first,
-                marker={"color": theme.color(provider),
-                        "pattern": {"shape": theme.pattern(provider)},
-                        "line": {"width": 1, "color": theme.OUTLINE_COLOR}},
-                hovertext=[f"{theme.plain(e.name, limit=70)}<br>{theme.plain(e.op_type)}: "
-                           f"{units.time(e.duration_us)}" for e in own],
-                hoverinfo="text",
-            )
-        )  # fmt: skip
-    return made

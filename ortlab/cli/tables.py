@@ -147,7 +147,7 @@ def profile(record: Profile, *, top: int | None = None) -> RenderableType:
          units.time(n.self_us / runs), n.input_shapes)
         for n in record.nodes[: top or TOP_NODES]
     ]  # fmt: skip
-    reasons = [f"{reason.code}: {reason.message}" for reason in record.trust.reasons]
+    reasons = [f"{r.code}: {r.message} {r.cost}".strip() for r in record.trust.reasons]
     return Group(
         _heading(f"{record.source}: {len(record.runs)} runs, "
                  f"{units.count(record.node_event_count)} node events, "

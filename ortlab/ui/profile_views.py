@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from ortlab.analysis import slow_run
 from ortlab.domain.trace import Profile
 from ortlab.ui import (
     compare_traces,
@@ -38,11 +39,12 @@ def _timeline(source: Source, profile: Profile) -> None:
 
 def _runs(source: Source, profile: Profile) -> None:
     runs_view.show(profile, source.timeline)
-    chosen, middle = selection.selected_run(), run_choice.middling(profile)
-    if chosen is None or middle is None or chosen == middle.index:
+    chosen = next((r for r in profile.runs if r.index == selection.selected_run()), None)
+    usual = None if chosen is None else slow_run.usual_run(profile.runs, chosen)
+    if chosen is None or usual is None or chosen.index == usual.index:
         return
     st.subheader("The two runs along time", anchor=False)
-    timeline_view.show(source, profile, run=chosen, beside=middle.index)
+    timeline_view.show(source, profile, run=chosen.index, beside=usual.index)
 
 
 def _roofline(source: Source, profile: Profile) -> None:

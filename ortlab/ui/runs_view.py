@@ -115,12 +115,9 @@ def _row(run: Run, *, several: bool) -> dict[str, Any]:
 
 
 def _beside(profile: Profile, run: Run, events: Callable[[int], Sequence[TraceEvent]]) -> None:
-    """A run beside the median run: where the difference is, along time and by node."""
-    from ortlab.charts import runs as charts
-
+    """A run beside the median run: how much of the difference is in which nodes."""
     usual = slow_run.usual_run(profile.runs, run)
-    here, there = events(run.index), events(usual.index)
-    found = slow_run.beside(run, usual, events=here, usual_events=there)
+    found = slow_run.beside(run, usual, events=events(run.index), usual_events=events(usual.index))
     with st.container(horizontal=True, vertical_alignment="center"):
         st.subheader(f"Run {run.index} beside the median run", anchor=False)
         st.button("Timeline", icon=":material/view_timeline:", key="run-timeline", type="tertiary",
@@ -128,12 +125,9 @@ def _beside(profile: Profile, run: Run, events: Callable[[int], Sequence[TraceEv
         st.button("Close", icon=":material/close:", key="run-close", type="tertiary",
                   on_click=selection.select_run, args=(None,))  # fmt: skip
     st.markdown(beside_text(found))
-    names = (f"run {run.index}", f"run {usual.index}, median")
-    table_view.chart_and_table(
-        lambda: charts.side_by_side(here, there, names=names),
-        lambda: _node_table(found),
-        key="run-beside", alt=f"{names[0]} and {names[1]} along time", label="Nodes by difference",
-    )  # fmt: skip
+    if run.index != usual.index:
+        with st.expander("Nodes by difference", icon=":material/table:"):
+            _node_table(found)
 
 
 def beside_text(found: slow_run.RunBeside) -> str:

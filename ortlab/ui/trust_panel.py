@@ -28,12 +28,12 @@ def show(profile: Profile) -> None:
     doubts = [r for r in trust.reasons if r.grade != _NOTE]
     notes = [r for r in trust.reasons if r.grade == _NOTE]
     for reason in doubts[:SHOWN]:
-        _reason(reason, lowest=trust.grade)
+        st.markdown(reason_text(reason, lowest=trust.grade))
     folded = [*doubts[SHOWN:], *notes]
     if folded or profile.correction is not None:
         with st.expander(_label(doubts[SHOWN:], notes), icon=":material/rule:"):
             for reason in folded:
-                _reason(reason, lowest=trust.grade)
+                st.markdown(reason_text(reason, lowest=trust.grade))
             if profile.correction is not None:
                 st.markdown(words.safe(correction_text(profile.correction), limit=600))
 
@@ -92,12 +92,12 @@ def _label(doubts: Sequence[TrustReason], notes: Sequence[TrustReason]) -> str:
     return "What else is known" if notes else "What the profiler itself costs"
 
 
-def _reason(reason: TrustReason, *, lowest: str) -> None:
-    """One reason: what it is, what it costs, what to do."""
+def reason_text(reason: TrustReason, *, lowest: str) -> str:
+    """One reason as Markdown: what it is, what it costs, what to do; foreign names escaped."""
     icon = ":material/error:" if reason.grade == lowest else ":material/info:"
     parts = [f"{icon} **{words.safe(reason.message, limit=500)}**"]
     if reason.cost:
         parts.append(words.safe(reason.cost, limit=400))
     if reason.remedy:
         parts.append(f":material/build: {words.safe(reason.remedy, limit=400)}")
-    st.markdown("  \n".join(parts))
+    return "  \n".join(parts)
