@@ -14,10 +14,10 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import asdict
 
-from ortlab.analysis import compare_doubts, compare_places
+from ortlab.analysis import compare_doubts, compare_places, modules
 from ortlab.analysis.compare_match import Matching, match
 from ortlab.analysis.compare_names import operator_name
-from ortlab.analysis.compare_paths import paths
+from ortlab.analysis.compare_paths import Scopes, paths
 from ortlab.analysis.compare_verdicts import (
     UNKNOWN,
     Judged,
@@ -54,6 +54,7 @@ def compare(
     other: Profile,
     *,
     origins: tuple[Origin, Origin] = (Origin(), Origin()),
+    scopes: tuple[Scopes, Scopes] = ({}, {}),
 ) -> Difference:
     """What differs between two profiles, best made with warm-up runs left out of both.
 
@@ -61,12 +62,14 @@ def compare(
         base: what the comparison starts from.
         other: what it is held against; ratios above 1 say that it is faster.
         origins: where each was recorded, as far as it is known.
+        scopes: module of each node or tensor name, where the file of the model tells it.
     """
     sides = (_Recording(base, origins[0]), _Recording(other, origins[1]))
     found = match(sides[0].rows, sides[1].rows)
     floor = floor_share(sides[0].durations, sides[1].durations)
     shift = _shift(found, sides)
-    where = paths(base, other, found, (sides[0].rows, sides[1].rows))
+    trees = (modules.tree(base, scopes[0]), modules.tree(other, scopes[1]))
+    where = paths(trees, found, (sides[0].rows, sides[1].rows))
     nodes = tuple(
         _node(sides, pair.base, pair.other, found_by=pair.match, floor=floor, shift=shift,
               path=where.of_base[pair.base])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ortlab.analysis import modules
 from ortlab.analysis.compare_match import Matching
 from ortlab.analysis.module_names import leaf
-from ortlab.domain.trace import NodeRow, Profile
+from ortlab.analysis.modules import ModuleTree
+from ortlab.domain.trace import NodeRow
 
 Path = tuple[str, ...]
+Scopes = Mapping[str, Path]
 
 
 class Paths(NamedTuple):
@@ -21,13 +22,11 @@ class Paths(NamedTuple):
 
 
 def paths(
-    base: Profile,
-    other: Profile,
+    trees: tuple[ModuleTree, ModuleTree],
     found: Matching,
     rows: tuple[Sequence[NodeRow], Sequence[NodeRow]],
 ) -> Paths:
     """The path of every node, by module where both profiles tell modules, else by operator."""
-    trees = (modules.tree(base), modules.tree(other))
     by_module = all(tree.grouped_by == "module" for tree in trees)
     made: list[list[Path]] = [
         [

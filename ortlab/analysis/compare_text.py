@@ -81,7 +81,7 @@ def _run(found: Difference, run: RunChange, how: str) -> str:
     if one == other:
         one, other = "the first", "the second"
     if run.verdict == "same":
-        return f"A run of {other} takes as long as one of {one} ({times}{_interval(run)})."
+        return f"A run of {other} takes about as long as one of {one} ({times}{_interval(run)})."
     start = f"A run of {other} takes {_change(run.ratio or 1.0)} one of {one}"
     if run.verdict == "cannot tell":
         return f"{start} ({times}{_interval(run)}), which cannot be told from chance."

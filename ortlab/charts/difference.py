@@ -207,8 +207,9 @@ def _told(block: Block, kind: str) -> str:
         return f"{_MARKS[kind]} {kind}"
     if kind == "same":
         return ""
-    percent = units.change(block.base_us / block.other_us) if block.other_us else ""
-    return f"{_MARKS[kind]} {percent if block.base_us else signed(block.delta_us)}"
+    if min(block.base_us, block.other_us) <= 0:
+        return f"{_MARKS[kind]} {signed(block.delta_us)}"
+    return f"{_MARKS[kind]} {units.change(block.base_us / block.other_us)}"
 
 
 def _fitting(block: Block, kind: str, share: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from ortlab.domain.study import ConfigurationResult, Notice, Study
 from ortlab.domain.trace import Profile
 from ortlab.errors import RequestError
 from ortlab.jobs import explain
+from ortlab.jobs.scopes import scopes_of
 from ortlab.store.home import Store
 from ortlab.store.traces import DigestFiles
 
@@ -188,7 +189,7 @@ def _chosen_note(chosen: End) -> Notice | None:
 
 
 def _of_profiles(store: Store, base: End, other: End) -> Difference:
-    found = _compared(_recorded(store, base), _recorded(store, other))
+    found = _compared(store, _recorded(store, base), _recorded(store, other))
     return _with_latency(found, base, other)
 
 
@@ -232,8 +233,19 @@ def _recorded(store: Store, chosen: End) -> _Recorded:
 # What is kept never changes, so neither does what lies between two of it; a page asks for the
 # same two at every click.
 @lru_cache(maxsize=8)
-def _compared(base: _Recorded, other: _Recorded) -> Difference:
-    return compare_profiles(base.profile(), other.profile(), origins=(base.origin, other.origin))
+def _compared(store: Store, base: _Recorded, other: _Recorded) -> Difference:
+    return compare_profiles(
+        base.profile(),
+        other.profile(),
+        origins=(base.origin, other.origin),
+        scopes=(_scopes(store, base), _scopes(store, other)),
+    )
+
+
+def _scopes(store: Store, recorded: _Recorded) -> Mapping[str, tuple[str, ...]]:
+    """The module of each node by its name, where the model is known."""
+    model_id = recorded.origin.model_id
+    return scopes_of(store, model_id) if model_id else {}
 
 
 def _origin(chosen: End) -> Origin:
