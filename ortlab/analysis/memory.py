@@ -180,6 +180,7 @@ def _allocator(derived: Derived, fields: _Fields, shown: _Shown, own: Flags) -> 
     named = sum(node.bytes for node in held)
     # Some of what was there before may have been released since.
     before = min(_before(fields, at[0]), peak_bytes - named)
+    rest = peak_bytes - before - named
     points = _points(derived, fields, shown, at)
     return AllocatorMemory(
         providers=_providers(derived, at),
@@ -194,8 +195,8 @@ def _allocator(derived: Derived, fields: _Fields, shown: _Shown, own: Flags) -> 
         alive=held[:MAX_ALIVE],
         alive_count=len(held),
         alive_bytes=named,
-        unexplained_bytes=peak_bytes - before - named,
-        unnamed_because=because or ("" if held else "planned"),
+        unexplained_bytes=rest,
+        unnamed_because=because or _rest_because(derived, peak, rest=rest, named=named),
         compiled_count=_compiled_count(derived, at),
         session_peak_bytes=int(fields.mark[own].max()),
         planned_bytes=_planned(derived, fields, own, shown),
@@ -223,6 +224,13 @@ def _unnamed_because(shown: _Shown, count: int) -> str:
     if shown.parallel:
         return "parallel"
     return "many" if count > MAX_FOLLOWED else ""
+
+
+def _rest_because(derived: Derived, peak: int, *, rest: int, named: int) -> str:
+    """Why not all that the run allocated is named, though its nodes were followed."""
+    if rest and derived.nested.parent[peak] != NOBODY:
+        return "bodies"
+    return "" if named else "planned"
 
 
 def _providers(derived: Derived, at: Ints) -> tuple[str, ...]:

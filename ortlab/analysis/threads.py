@@ -37,6 +37,9 @@ from ortlab.domain.threads import (
 from ortlab.domain.trace import NOT_TOLD
 
 MAX_NODES = 200
+MAX_THREADS = 256
+# Absurd numbers of a damaged file: ten million of these still add up in 64 bits.
+_MAX_NUMBER = 1 << 39
 # Rows below this share of the node time get no verdict: nothing would be won.
 _NOTICEABLE_SHARE = 0.01
 # Half of the time in loops spent waiting: the others had more to do, or started too late.
@@ -86,7 +89,7 @@ def threads(derived: Derived) -> ThreadReport | None:
         operators=by_operator,
         nodes=by_node[:MAX_NODES],
         node_count=len(by_node),
-        threads=_helper_threads(derived, found, helpers),
+        threads=_helper_threads(derived, found, helpers)[:MAX_THREADS],
     )
 
 
@@ -116,7 +119,7 @@ def _events(derived: Derived) -> _Events:
     told = column("pool_run_us") != NOT_TOLD
 
     def number(name: str) -> Ints:
-        return np.where(told, np.maximum(column(name), 0), 0)
+        return np.where(told, np.clip(column(name), 0, _MAX_NUMBER), 0)
 
     run, wait = number("pool_run_us"), number("pool_wait_us")
     distribution, loops = number("pool_distribution_us"), number("block_count")

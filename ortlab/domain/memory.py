@@ -77,7 +77,8 @@ class AllocatorMemory(Struct, frozen=True, kw_only=True):
     unexplained_bytes: int = 0
     """Of the peak: neither there before the run nor to be told as the bytes of a node."""
     unnamed_because: str = ""
-    """Why no node is named: `planned`, `parallel`, `many`; empty when they are."""
+    """Why not all is named: `planned`, `parallel`, `many`, and where the peak lies in the graph
+    of an If, Loop or Scan `bodies`; else empty."""
     compiled_count: int = 0
     """Node events of the run that stand for partitions a provider compiled: what those allocate
     for themselves is in no figure."""

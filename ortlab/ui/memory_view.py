@@ -40,6 +40,8 @@ _UNNAMED = {
     "all of them before the first node, so whose bytes they are cannot be told.",
     "parallel": "Nodes or runs went on at the same time, so each figure holds what others "
     "allocated meanwhile, and no bytes can be given to a node.",
+    "bodies": "The peak lies in the graph of an If, Loop or Scan. What its iterations hand on, and "
+    "the block that is planned for them, cannot be told apart, so those bytes are given to no node.",
     "many": "This run has too many nodes to follow one by one, so no bytes are given to them.",
 }
 _SCOPE = (

@@ -103,7 +103,7 @@ def test_the_split_of_the_peak_is_said_in_one_sentence() -> None:
     assert "1.00\u2009KiB cannot be told" in said
 
 
-@pytest.mark.parametrize("because", ["planned", "parallel", "many"])
+@pytest.mark.parametrize("because", ["planned", "parallel", "many", "bodies"])
 def test_a_peak_without_names_says_why(because: str) -> None:
     nameless = allocator(alive=(), alive_count=0, alive_bytes=0, unnamed_because=because)
     app = shown(memory_page, memory_report(nameless))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ortlab.analysis import lifetimes, memory
 from ortlab.analysis.derived import derive
 from ortlab.analysis.tensors import tensors
 from ortlab.domain.memory import AllocatorMemory, MemoryReport
+from ortlab.errors import TraceError
 from tests import trace_text
 from tests.trace_text import node, session
 
@@ -324,3 +326,27 @@ def test_a_thousand_buffers_of_one_size_are_released_without_trying_every_sum() 
                           requested=33, in_use_delta=0, requested_delta=0, holds_graph=False,
                           inputs=(), outputs=())  # fmt: skip
     assert len(lifetimes.alive([*steps, last])) <= 1
+
+
+def shared_traces(shared_folder: Path) -> list[Path]:
+    """Every trace that was recorded elsewhere."""
+    folder = shared_folder / "traces"
+    return [p for p in sorted(folder.glob("*/*.json")) if ".expect" not in p.suffixes]
+
+
+def test_recorded_traces_of_all_kinds_are_split_to_the_byte(shared_folder: Path) -> None:
+    reported = 0
+    for path in shared_traces(shared_folder):
+        try:
+            _, events = trace_text.decoded(path.read_bytes())
+        except TraceError:
+            continue
+        report = memory.memory(derive(events))
+        for found in report.allocators if report else ():
+            reported += 1
+            assert found.peak_bytes == (
+                found.before_bytes + found.alive_bytes + found.unexplained_bytes
+            ), path.name
+            assert min(found.before_bytes, found.alive_bytes, found.unexplained_bytes) >= 0
+            assert found.peak_bytes == max(p.in_use_bytes for p in found.points)
+    assert reported >= 10

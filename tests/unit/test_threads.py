@@ -197,3 +197,14 @@ def test_sums_are_the_same_over_nodes_operators_and_the_whole(
         assert 0 <= row.pool_share <= 1
         assert row.wait_share is None or 0 <= row.wait_share <= 1
         assert row.imbalance is None or 1 <= row.imbalance <= 3
+
+
+def test_absurd_numbers_of_a_damaged_file_give_no_negative_sums() -> None:
+    pool = Pool(helpers=3)
+    for _ in range(20):
+        pool.node("a", 10, run=1 << 61, wait=1 << 61, blocks=(1,), joined=(1 << 59,))
+    pool.run(0)
+    report = report_of(pool.events)
+    assert report.run_us >= 0
+    assert report.wait_us >= 0
+    assert report.joined_share is None or 0 <= report.joined_share <= 1

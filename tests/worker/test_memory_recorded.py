@@ -215,6 +215,7 @@ def test_in_a_loop_only_what_is_certain_is_named(tmp_path: Path) -> None:
     assert "first" in named, "it is read after the loop"
     assert named <= {"first", "in_softmax", "in_concat", "in_sum", "in_add"}
     assert found.unexplained_bytes > 0, "what an iteration hands on is not told apart"
+    assert found.unnamed_because == "bodies"
     assert found.peak_bytes == found.before_bytes + found.alive_bytes + found.unexplained_bytes
 
 
