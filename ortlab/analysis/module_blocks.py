@@ -126,7 +126,7 @@ class _Layout:
 
     def of_module(self, module: Module, *, depth: int, start_us: int) -> Block:
         return Block(
-            label=module.name or "model", path=module.path, depth=depth, start_us=start_us,
+            label=module.name or "whole model", path=module.path, depth=depth, start_us=start_us,
             width_us=module.total_us, share=module.total_us / self.whole_us,
             node_count=module.node_count, calls=module.calls,
             provider=self.providers[module.path],

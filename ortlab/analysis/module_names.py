@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 Path = tuple[str, ...]
 
@@ -181,5 +182,10 @@ def _listed(text: str) -> list[str]:
 
 def _clean(parts: Iterable[str]) -> Path:
     """Parts that a link can join with `/` and split again."""
-    found = (" ".join(p.replace("/", "\u2215").split())[:_MAX_PART_CHARACTERS] for p in parts)
-    return tuple(p for p in found if p)[:MAX_DEPTH]
+    return tuple(p for p in map(_clean_part, parts) if p)[:MAX_DEPTH]
+
+
+# The parts of a model's names are few; its nodes are many.
+@lru_cache(maxsize=4096)
+def _clean_part(part: str) -> str:
+    return " ".join(part.replace("/", "\u2215").split())[:_MAX_PART_CHARACTERS].strip()

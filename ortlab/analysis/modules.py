@@ -175,6 +175,7 @@ class _Paths:
     def __init__(self, nodes: Iterable[NodeRow], scopes: Mapping[str, Path]) -> None:
         rows = list(nodes)
         self._scopes = scopes
+        self._known: dict[str, Path | None] = {}
         self._functions = {f for n in rows if (f := function_of(n.name)) is not None}
         inside = {n.scope for n in rows if n.scope}
         self._around: dict[str, NodeRow] = {}
@@ -204,11 +205,17 @@ class _Paths:
         return path[:MAX_DEPTH]
 
     def _own(self, node: NodeRow) -> Path | None:
-        for name in spellings(node.name):
-            if name in self._scopes:
-                return self._scopes[name]
-        path = inlined_path(node.name, self._functions) or module_path(node.name)
-        return path if path or node.name.startswith("/") else None
+        if node.name not in self._known:
+            self._known[node.name] = self._told(node.name)
+        return self._known[node.name]
+
+    def _told(self, name: str) -> Path | None:
+        if self._scopes:
+            for spelling in spellings(name):
+                if spelling in self._scopes:
+                    return self._scopes[spelling]
+        path = inlined_path(name, self._functions) or module_path(name)
+        return path if path or name.startswith("/") else None
 
     def _holds_body(self, node: NodeRow) -> bool:
         text = _SCOPE_MARK.join(filter(None, (node.scope, node.name)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -31,7 +32,7 @@ def flame(
     selected: int | None = None,
     doubted: Sequence[str] = (),
 ) -> go.Figure:
-    """Blocks under blocks; each carries in `customdata` what it stands for.
+    """Blocks under blocks; `customdata` is the position of each.
 
     Args:
         blocks: of `ortlab.analysis.module_blocks`; the first is the whole picture.
@@ -55,11 +56,6 @@ def flame(
     return figure.update_yaxes(range=[rows - 0.5, -0.5], visible=False, fixedrange=True)
 
 
-def key_of(block: Block) -> str:
-    """What a click on a block selects: `n:` and a node's number, or `m:` and a module's path."""
-    return f"n:{block.node}" if block.node is not None else "m:" + "/".join(block.path)
-
-
 def _bars(
     blocks: Sequence[Block], *, whole: int, runs: int, selected: int | None, grey: set[str]
 ) -> go.Bar:
@@ -71,19 +67,20 @@ def _bars(
         base=[round(block.start_us / whole, 5) for block in blocks],
         x=[round(max(share - _GAP_SHARE, share * 0.6), 5) for share in shares],
         y=[block.depth for block in blocks],
-        customdata=[key_of(block) for block in blocks],
+        customdata=list(range(len(blocks))),
         text=[_fitting(block, share) for block, share in zip(blocks, shares, strict=True)],
         textposition="inside", insidetextanchor="start", textangle=0, constraintext="none",
         textfont={"size": 12, "color": [theme.text_on(color) for color in colors]},
         hovertext=[_hover(block, runs=runs) for block in blocks], hoverinfo="text",
-        marker={
-            "color": colors,
-            "line": {"width": [3 if c else 0 for c in chosen],
-                     "color": [SELECTED_COLOR if c else color
-                               for c, color in zip(chosen, colors, strict=True)]},
-        },
+        marker={"color": colors, "line": _outline(chosen)},
         selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
     )  # fmt: skip
+
+
+def _outline(chosen: Sequence[bool]) -> dict[str, Any]:
+    if not any(chosen):
+        return {"width": 0}
+    return {"width": [3 if c else 0 for c in chosen], "color": SELECTED_COLOR}
 
 
 def _color(block: Block, grey: set[str]) -> str:
@@ -120,7 +117,7 @@ def _label(block: Block) -> str:
 def _hover(block: Block, *, runs: int) -> str:
     name = "/".join(block.path) if block.kind == "module" else block.label
     name = _label(block) if block.label == block.provider else name
-    lines = [f"<b>{theme.plain(name or 'model', limit=80)}</b>"]
+    lines = [f"<b>{theme.plain(name or block.label, limit=80)}</b>"]
     if block.op_type and block.op_type != block.label:
         lines.append(theme.plain(block.op_type, limit=50))
     lines.append(f"{units.time(block.width_us / runs)} per run, {units.share(block.share)}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import streamlit as st
 
 from ortlab.analysis import module_blocks, modules, parts
+from ortlab.analysis.module_blocks import Block
 from ortlab.analysis.modules import Module, ModuleTree
 from ortlab.catalog import providers
 from ortlab.domain import units
@@ -46,8 +48,9 @@ def show(profile: Profile, scopes: Scopes | None = None) -> None:
     if inside is None:
         st.caption("This profile has no such module; the whole model is shown.")
         inside = tree.root
-    _chart(tree, profile, inside)
-    st.caption(" ".join([_READING[tree.grouped_by], *_notes(tree, profile)]))
+    blocks = module_blocks.blocks(tree, profile, inside)
+    _chart(blocks, profile)
+    st.caption(" ".join([_READING[tree.grouped_by], *_notes(tree, profile, blocks)]))
     with st.expander("Table", icon=":material/table:"):
         _table(inside, claimed=claimed)
 
@@ -91,11 +94,14 @@ def _by_operator(tree: ModuleTree) -> str:
             f"**{units.share(found.share)}** of the node time.")  # fmt: skip
 
 
-def _notes(tree: ModuleTree, profile: Profile) -> list[str]:
-    """What the reader has to know of how nodes came to their modules."""
-    if tree.grouped_by == "operator":
-        return [_NO_MODULES]
+def _notes(tree: ModuleTree, profile: Profile, blocks: Sequence[Block]) -> list[str]:
+    """What the reader has to know of what is drawn, and of how nodes came to their modules."""
     notes = []
+    if len(blocks) >= module_blocks.MAX_BLOCKS:
+        notes.append(f"Only the {module_blocks.MAX_BLOCKS} widest blocks are drawn; inside a "
+                     "module there are more.")  # fmt: skip
+    if tree.grouped_by == "operator":
+        return [*notes, _NO_MODULES]
     placed = len(tree.placed_by_order)
     if placed:
         notes.append(f"{units.count(placed)} of {units.count(len(profile.nodes))} nodes have "
@@ -109,31 +115,32 @@ def _notes(tree: ModuleTree, profile: Profile) -> list[str]:
     return notes
 
 
-def _chart(tree: ModuleTree, profile: Profile, inside: Module) -> None:
+def _chart(blocks: Sequence[Block], profile: Profile) -> None:
     from ortlab.charts import flame, theme
 
     figure = flame.flame(
-        module_blocks.blocks(tree, profile, inside),
+        blocks,
         runs=profile.counted_runs or len(profile.runs),
         selected=selection.selected_node(),
         doubted=parts.not_work(profile),
     )
     st.plotly_chart(
         figure, key=selection.widget_key(_CHART), selection_mode="points",
-        on_select=selection.on_points(_CHART, lambda key: _choose(key, inside)),
+        on_select=selection.on_points(_CHART, lambda at: _choose(blocks, at)),
         config=theme.CONFIG | {"displayModeBar": False},
         alt="Time by module as blocks under blocks; the table below has the numbers",
     )  # fmt: skip
 
 
-def _choose(key: Any, inside: Module) -> None:
-    """What a click on a block means: `n:` a node, `m:` a module; on the top one, a step back."""
-    kind, _, rest = str(key).partition(":")
-    if kind == "n" and rest.isdecimal():
-        selection.select_node(int(rest), by=_CHART)
-    elif kind == "m":
-        path = tuple(part for part in rest.split("/") if part)
-        selection.select_module(path[:-1] if path == inside.path else path)
+def _choose(blocks: Sequence[Block], at: Any) -> None:
+    """What a click on a block means: a node, or a look into a module; on top, a step back."""
+    if not isinstance(at, int) or not 0 <= at < len(blocks):
+        return
+    block = blocks[at]
+    if block.node is not None:
+        selection.select_node(block.node, by=_CHART)
+    else:
+        selection.select_module(block.path[:-1] if at == 0 else block.path)
 
 
 def _table(inside: Module, *, claimed: bool) -> None:

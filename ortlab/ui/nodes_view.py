@@ -25,7 +25,7 @@ _COLUMNS = (
     Column("name", "Node"),
     Column("op_type", "Operator"),
     Column("provider", "Provider"),
-    Column("share", "Share", "share", "Of all node time; nested nodes are not counted twice."),
+    Column("share", "Share", "percent", "Of all node time; nested nodes are not counted twice."),
     Column("p50_us", "p50 per run", "time", "The median run, nested nodes included.", group="run"),
     Column("spread", "p25–p75", help="Half of all runs lie in between; same unit as p50."),
     Column("p95_us", "p95 per run", "time", "From 20 runs on.", group="run"),

@@ -194,7 +194,8 @@ def _text(profile: Profile) -> str | None:
         row = operator_of(profile)
         return _operator_text(row, profile) if row else _gone(words.safe(key[0], limit=60))
     path = selected_module()
-    if path:
+    # The flame has the way to the module, and would jump below a line that comes and goes.
+    if path and st.query_params.get("view") != "icicle":
         name = words.safe(_INSIDE.join(map(_part_name, path)), limit=_NAME_LIMIT)
         return f":material/account_tree: Inside **{name}**"
     return None
