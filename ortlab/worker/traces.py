@@ -24,12 +24,14 @@ from ortlab.worker.protocol import Context, Message
 from ortlab.worker.tracing import source as trace_source
 from ortlab.worker.tracing.columns import Group
 from ortlab.worker.tracing.facts import NODE
-from ortlab.worker.tracing.formats import BRIEF
+from ortlab.worker.tracing.formats import BRIEF, PLAIN
 from ortlab.worker.tracing.reader import Reader
 from ortlab.worker.tracing.table import EventTable
 
 # An ORT session stops at 1 M events; ten sessions in one file are more than anybody has shown.
 MAX_EVENTS = 10_000_000
+
+__all__ = ["PLAIN", "Table", "aggregate", "decode", "read", "table"]
 
 Sums: TypeAlias = dict[tuple[str | None, str | None], tuple[int, int]]
 
@@ -75,14 +77,17 @@ def decode(path: Path, out: Path) -> TraceFacts:
         raise
 
 
-def table(path: Path) -> Table:
+def table(path: Path, *, wanted: frozenset[str] | None = None) -> Table:
     """All events of the profile at `path`, in memory.
+
+    Args:
+        wanted: arguments to read, such as `PLAIN`; all of them by default.
 
     Raises:
         TraceError: as `decode`.
     """
     groups: list[Group] = []
-    reader = Reader(groups.append, room=MAX_EVENTS)
+    reader = Reader(groups.append, room=MAX_EVENTS, wanted=wanted)
     with _readable(path):
         _consume(path, reader)
     columns = reader.columns

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import chain
-from operator import attrgetter
 from typing import Any, TypeAlias
 
 import msgspec
@@ -13,9 +11,10 @@ from msgspec import Raw, Struct
 from numpy.typing import NDArray
 
 from ortlab.domain.trace import NOT_TOLD, NUMBER_COLUMNS, POOL_COLUMNS
+from ortlab.worker.tracing import fields
 from ortlab.worker.tracing.events import MAX_TIME_US
 from ortlab.worker.tracing.facts import SESSION, Tally
-from ortlab.worker.tracing.formats import STATS, Format, Getter, getter
+from ortlab.worker.tracing.formats import STATS, Format
 from ortlab.worker.tracing.lanes import Ints, Lanes
 from ortlab.worker.tracing.pool import Pool
 from ortlab.worker.tracing.signatures import DAMAGED, FENCE, Codes, Signatures
@@ -27,11 +26,11 @@ MAX_EXTRA_CHARACTERS = 4_000
 Part: TypeAlias = tuple[Any, Ints]
 """Lines of `Group.numbers`, and their values for a block of events."""
 
-_times = attrgetter("ts", "dur", "pid", "tid")
-_arguments = attrgetter("args")
 _PLACE = {name: place for place, name in enumerate(("ts", "dur", "lane", *NUMBER_COLUMNS))}
 _TIMES = slice(0, 2)
 _LANE = _PLACE["lane"]
+_LEAST = np.array([-MAX_TIME_US, 0])
+"""Of a time and of a duration."""
 _NONE: Ints = np.empty(0, np.int64)
 _POOL = slice(_PLACE[POOL_COLUMNS[0]], _PLACE[POOL_COLUMNS[-1]] + 1)
 
@@ -58,7 +57,7 @@ Sink: TypeAlias = Callable[[Group], None]
 class Columns:
     """Fills groups with events and hands the full ones to `sink`, in file order."""
 
-    def __init__(self, tally: Tally, sink: Sink, *, room: int) -> None:
+    def __init__(self, tally: Tally, sink: Sink, *, room: int, form: Format) -> None:
         self.signatures = Signatures(tally)
         self.lanes = Lanes()
         self.pool = Pool()
@@ -71,17 +70,24 @@ class Columns:
         self._tally = tally
         self._sink = sink
         self._room = room
-        self._group = _empty()
-        self.use(Format())
+        self.use(form)
+        self._group = _empty(self._width)
 
-    def use(self, format: Format) -> None:
+    def use(self, form: Format) -> None:
         """Take events of this format from now on."""
-        self.signatures.use(format)
-        self._numbers = getter(format.number_fields)
-        self._places = [_PLACE[name] for name in format.number_fields]
-        self._stats = attrgetter(STATS) if format.has(STATS) else None
-        self._unknown = dict(format.unknown)
-        self._top = dict(format.top_unknown)
+        self.signatures.use(form)
+        self._times = [fields.values(name) for name in form.time_fields]
+        self._numbers = [fields.values(name) for name in form.number_fields]
+        self._places = [_PLACE[name] for name in form.number_fields]
+        self._stats = fields.values(STATS) if form.has(STATS) else None
+        told = {*form.number_fields, *(POOL_COLUMNS if self._stats else ())}
+        self._absent = [
+            _PLACE[name] for name in NUMBER_COLUMNS if form.takes_all and name not in told
+        ]
+        # Without these, the columns behind them are not there either.
+        self._width = len(_PLACE) if form.takes_all else len(form.time_fields[:3])
+        self._unknown = dict(form.unknown)
+        self._top = dict(form.top_unknown)
 
     def take(self, events: list[Any]) -> Ints:
         """Places of events that are unsound; the others are counted and kept.
@@ -89,23 +95,26 @@ class Columns:
         Raises:
             OverflowError: a number does not fit 64 bits; then none was taken.
         """
-        arguments = list(map(_arguments, events))
-        times = _matrix(events, _times, 4)
-        numbers = _matrix(arguments, self._numbers, len(self._places))
+        arguments = fields.arguments(events)
+        times = fields.matrix(events, self._times)
+        numbers = fields.matrix(arguments, self._numbers) if self._numbers else _NONE
         sig = self.signatures.codes(events, arguments)
-        parts: list[Part] = [(_TIMES, times[:2]), (_LANE, self.lanes.codes(times[2], times[3]))]
+        parts: list[Part] = [(_TIMES, times[:2])]
+        if len(times) > 2:
+            parts.append((_LANE, self.lanes.codes(times[2], times[3])))
         if self._places:
             parts.append((self._places, numbers))
         if self._stats is not None:
-            parts.append((_POOL, self.pool.rows(list(map(self._stats, arguments))).T))
+            parts.append((_POOL, self.pool.columns(self._stats(arguments))))
         extra = self._extras(events, arguments) if self._unknown or self._top else {}
-        ts, dur = times[0], times[1]
-        sound = (ts >= -MAX_TIME_US) & (ts <= MAX_TIME_US) & (dur >= 0) & (dur <= MAX_TIME_US)
-        sound &= sig != DAMAGED
-        fences = sound & (sig == FENCE)
-        if sound.all() and not fences.any():
+        lowest, highest = times[:2].min(axis=1), times[:2].max(axis=1)
+        # Nearly always: nothing below the least that is sound, no fence, nothing above.
+        if (lowest >= _LEAST).all() and (highest <= MAX_TIME_US).all() and sig.min() >= 0:
             self._keep(sig, parts, extra)
             return _NONE
+        sound = (times[:2] >= _LEAST[:, None]).all(axis=0) & (times[:2] <= MAX_TIME_US).all(axis=0)
+        sound &= sig != DAMAGED
+        fences = sound & (sig == FENCE)
         self._tally.fences += int(fences.sum())
         rows = np.flatnonzero(sound & ~fences)
         kept = {new: extra[old] for new, old in enumerate(rows.tolist()) if old in extra}
@@ -114,7 +123,7 @@ class Columns:
 
     def flush(self) -> None:
         """Count and hand on what is waiting."""
-        group, self._group = self._group, _empty()
+        group, self._group = self._group, _empty(self._width)
         if group.count:
             self._count(group.sig[: group.count])
             self._sink(group)
@@ -140,6 +149,8 @@ class Columns:
             stop = min(total, start + GROUP_EVENTS - group.count)
             into = slice(group.count, group.count + stop - start)
             group.sig[into] = sig[start:stop]
+            if self._absent:
+                group.numbers[self._absent, into] = NOT_TOLD
             for places, values in parts:
                 group.numbers[places, into] = values[..., start:stop]
             if extra:
@@ -172,9 +183,9 @@ class Columns:
     def _extras(self, events: list[Any], arguments: list[Any]) -> dict[int, str]:
         """Arguments that have no column, as JSON, by place in the block."""
         found: dict[int, dict[str, Raw]] = {}
-        for fields, holders in ((self._unknown, arguments), (self._top, events)):
-            for key, field in fields.items():
-                values = list(map(attrgetter(field), holders))
+        for unknown, holders in ((self._unknown, arguments), (self._top, events)):
+            for key, field in unknown.items():
+                values = fields.values(field)(holders)
                 places = [place for place, value in enumerate(values) if value]
                 self._tally.unknown_fields[key] += len(places)
                 for place in places:
@@ -182,18 +193,13 @@ class Columns:
         return {place: _json(raws) for place, raws in found.items()}
 
 
-def _empty() -> Group:
+def _empty(width: int) -> Group:
     return Group(
         sig=np.zeros(GROUP_EVENTS, np.int32),
-        numbers=np.full((len(_PLACE), GROUP_EVENTS), NOT_TOLD, np.int64),
+        # Filled as it is used: no page of it is touched before.
+        numbers=np.empty((width, GROUP_EVENTS), np.int64),
         extra={},
     )
-
-
-def _matrix(objects: list[Any], get: Getter, width: int) -> Ints:
-    """One line per attribute, one column per object."""
-    flat = chain.from_iterable(map(get, objects))
-    return np.fromiter(flat, np.int64, len(objects) * width).reshape(len(objects), width).T
 
 
 def _json(raws: dict[str, Raw]) -> str:

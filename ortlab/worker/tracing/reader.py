@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO
 
 import msgspec
@@ -20,6 +20,8 @@ from ortlab.worker.tracing.lanes import Ints
 PATIENCE_EVENTS = 100_000
 # Reading goes on past damage, but not when there are this many broken events for a sound one.
 HOPELESS_SHARE = 100
+# Enough to meet a node event behind those of loading; further keys are learned when they come.
+_FIRST_LINES = 20
 
 _ANYTHING = msgspec.json.Decoder()
 _PARTS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -37,11 +39,10 @@ class Reader:
 
     def __init__(self, sink: Sink, *, room: int, wanted: frozenset[str] | None = None) -> None:
         self.tally = Tally()
-        self.columns = Columns(self.tally, sink, room=room)
         self._format = Format(wanted)
+        self.columns = Columns(self.tally, sink, room=room, form=self._format)
         self._salvage = Salvage()
         self._truncated = False
-        self.columns.use(self._format)
 
     def consume(self, stream: BinaryIO) -> None:
         """Read the stream to its end.
@@ -54,6 +55,8 @@ class Reader:
         source.check_head(head)
         shape = source.shape(head)
         blocks.skip(shape.start)
+        if self._format.takes_all:
+            self._learn(_first_events(head[shape.start :]))
         read = self._lines if shape.one_per_line else self._objects
         whole = read(blocks, shape)
         self.columns.flush()
@@ -146,8 +149,8 @@ class Reader:
                 lanes.number(event.get("tid")),
             )
         self._learn(batch)
-        if any([self._lump(event) for event in batch]):
-            self._learn(batch)
+        lumped = [event for event in batch if self._lump(event)]
+        self._learn(lumped)
         self.columns.take(self._format.decode(_encoded(batch)))
 
     def _lump(self, event: Event) -> bool:
@@ -182,6 +185,17 @@ class Reader:
         self.tally.refuse()
 
 
+def _first_events(head: bytes) -> Iterator[Event]:
+    """Events on the first lines, to learn their keys from."""
+    for line in head.split(b"\n", _FIRST_LINES)[:_FIRST_LINES]:
+        try:
+            event = _ANYTHING.decode(line.strip(b" \t\r,[]"))
+        except UNREADABLE:
+            continue
+        if isinstance(event, dict) and isinstance(event.get("args", {}), dict):
+            yield event
+
+
 def _up_to_end(text: bytes) -> tuple[bytes, bool]:
     """The lines up to the end of the list, and whether it ends in them."""
     at = 0
@@ -210,16 +224,11 @@ def _closing(line: bytes) -> int:
 def _lines_of(block: source.Block, places: Ints) -> list[int]:
     """The lines on which these events of the block begin."""
     text = block.text()
-    parts = _PARTS.decode(b"[" + text.strip(b" \t\r\n,[]") + b"]")
-    lines, at = [], 0
-    starts = []
-    for part in parts:
-        at = text.index(bytes(part), at)
-        starts.append(at)
-        at += len(bytes(part))
-    for place in places.tolist():
-        lines.append(block.line + text.count(b"\n", 0, starts[place]))
-    return lines
+    starts, at = [], 0
+    for part in _PARTS.decode(b"[" + text.strip(b" \t\r\n,[]") + b"]"):
+        starts.append(text.index(bytes(part), at))
+        at = starts[-1] + len(bytes(part))
+    return [block.line + text.count(b"\n", 0, starts[place]) for place in places.tolist()]
 
 
 def _encoded(events: list[Event]) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from operator import attrgetter, itemgetter
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import msgspec
@@ -13,8 +13,9 @@ from msgspec import Raw
 from numpy.typing import NDArray
 
 from ortlab.domain.trace import Signature
+from ortlab.worker.tracing import fields
 from ortlab.worker.tracing.facts import KERNEL_SUFFIX, NODE, ORT_SESSION_NAMES, SESSION, Tally
-from ortlab.worker.tracing.formats import DEVICE_TEXTS, UNREADABLE, Format, Getter, getter
+from ortlab.worker.tracing.formats import DEVICE_TEXTS, UNREADABLE, Format
 
 FENCE, DAMAGED = -1, -2
 """Codes of events that are counted only."""
@@ -36,9 +37,10 @@ _MAX_ROWS = 200_000
 _MAX_REMEMBERED_CHARACTERS = 32 << 20
 _MAX_REMEMBERED_ROW = 16_000
 
+BRIEF_FIELDS = ("op_name", "provider")
+
 Codes: TypeAlias = NDArray[np.int32]
 _Key: TypeAlias = tuple[str, str]
-_name_of = attrgetter("cat", "name")
 _row_of = itemgetter(0)
 _code_of = itemgetter(1)
 
@@ -59,26 +61,50 @@ class Signatures:
         # By category and name the last row and its code: nearly always the same again.
         self._last: dict[_Key, tuple[Any, int]] = {}
         self._rows: dict[Any, int] = {}
+        self._briefs: dict[tuple[str | None, ...], int | None] = {}
         self._remembered = 0
-        self._row: Getter = getter(())
+        self._fields: tuple[str, ...] = ()
+        self._device: list[str] = []
+        self._rows_of = fields.rows(())
 
-    def use(self, format: Format) -> None:
+    def use(self, form: Format) -> None:
         """Read events of this format from now on."""
-        self._row = getter(format.row_fields)
+        self._fields = form.row_fields
+        self._device = [key for key in DEVICE_TEXTS if key in self._fields]
+        self._rows_of = fields.rows(self._fields)
         self._forget()
 
     def codes(self, events: list[Any], arguments: list[Any]) -> Codes:
         """The code of each event, in order."""
-        keys = list(map(_name_of, events))
-        rows = list(map(self._row, arguments))
-        found: list[Any] = list(map(self._last.get, keys))
+        if self._fields == BRIEF_FIELDS:
+            return self._brief(events, arguments)
+        keys = fields.names(events)
+        rows = self._rows_of(arguments)
+        last = self._last
+        found: list[Any] = list(map(last.get, keys))
         # A name that is new has nothing remembered, which is not subscriptable.
         if None not in found and list(map(_row_of, found)) == rows:
             return np.fromiter(map(_code_of, found), np.int32, len(found))
         codes = [
-            known[1] if known is not None and known[0] == row else self._code(key, row, one)
-            for key, row, known, one in zip(keys, rows, found, arguments, strict=True)
+            known[1]
+            if (known := last.get(key)) is not None and known[0] == row
+            else self._code(key, row, one)
+            for key, row, one in zip(keys, rows, arguments, strict=True)
         ]
+        return np.array(codes, np.int32)
+
+    def _brief(self, events: list[Any], arguments: list[Any]) -> Codes:
+        """The codes, where two arguments are all there is: one look-up for each event."""
+        codes = fields.brief(events, self._briefs.get)
+        if None not in codes:
+            return np.array(codes, np.int32)
+        for place, code in enumerate(codes):
+            if code is None:
+                event, one = events[place], arguments[place]
+                key, row = (event.cat, event.name), (one.op_name, one.provider)
+                codes[place] = self._code(key, row, one)
+                if key in self._last:
+                    self._briefs[*key, *row] = codes[place]
         return np.array(codes, np.int32)
 
     def _code(self, key: _Key, row: tuple[Any, ...], arguments: Any) -> int:
@@ -102,6 +128,7 @@ class Signatures:
     def _forget(self) -> None:
         self._last.clear()
         self._rows.clear()
+        self._briefs.clear()
         self._remembered = 0
 
     def _made(self, key: _Key, arguments: Any) -> int:
@@ -142,17 +169,16 @@ class Signatures:
         yield Signature(kind, OTHER_NAMES, OTHER_NAMES), True, self.folded
 
     def _signature(self, kind: int, name: str, arguments: Any) -> Signature:
-        def told(*keys: str) -> Any:
-            return next((v for k in keys if (v := getattr(arguments, k, None)) is not None), None)
-
-        device = {key: clipped(told(key)) for key in DEVICE_TEXTS if told(key) is not None}
+        told = {key: getattr(arguments, key) for key in self._fields}.get
+        device = {key: clipped(text) for key in self._device if (text := told(key)) is not None}
+        # In whichever generation of the format this is: node_index since 1.14.
+        indexes = (told("node_index"), told("graph_index"), told("exec_plan_index"))
         return Signature(
             category=kind,
             name=clipped(name.removesuffix(KERNEL_SUFFIX) if kind == NODE else name) or "",
-            op_type=clipped(told("op_name", "ov_node_type")),
-            provider=clipped(told("provider", "ep")),
-            # In whichever generation of the format this is: node_index since 1.14.
-            node_index=_within(told("node_index", "graph_index", "exec_plan_index"), 1 << 31),
+            op_type=clipped(_first(told("op_name"), told("ov_node_type"))),
+            provider=clipped(_first(told("provider"), told("ep"))),
+            node_index=_within(_first(*indexes), 1 << 31),
             parameter_bytes=_within(told("parameter_size")),
             activation_bytes=_within(told("activation_size")),
             output_bytes=_within(told("output_size")),
@@ -176,6 +202,10 @@ def clipped(text: str | None, limit: int = MAX_NAME_CHARACTERS) -> str | None:
     if text is None or len(text) <= limit:
         return text
     return f"{text[: limit - 12]}…{zlib.crc32(text.encode('utf-8', 'replace')):08x}"
+
+
+def _first(*values: Any) -> Any:
+    return next((value for value in values if value is not None), None)
 
 
 def _within(number: int | None, limit: int = 1 << 62) -> int | None:

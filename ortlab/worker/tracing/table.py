@@ -47,7 +47,7 @@ class EventTable:
             compression="zstd",
             compression_level=1,
             use_dictionary=["lane", "extra"],
-            column_encoding={name: "DELTA_BINARY_PACKED" for name in ("sig", *_NUMBERS)},
+            column_encoding=dict.fromkeys(("sig", *_NUMBERS), "DELTA_BINARY_PACKED"),
             write_statistics=["ts"],
         )
         self._thread.start()
