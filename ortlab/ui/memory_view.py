@@ -41,7 +41,7 @@ _UNNAMED = {
     "parallel": "Nodes or runs went on at the same time, so each figure holds what others "
     "allocated meanwhile, and no bytes can be given to a node.",
     "bodies": "The peak lies in the graph of an If, Loop or Scan. What its iterations hand on, and "
-    "the block that is planned for them, cannot be told apart, so those bytes are given to no node.",
+    "the block that is planned for them, cannot be told apart, so no node is given those bytes.",
     "many": "This run has too many nodes to follow one by one, so no bytes are given to them.",
 }
 _SCOPE = (

@@ -28,6 +28,7 @@ class Arena:
 
     def __init__(self, before: int = 0) -> None:
         self.sizes: dict[str, int] = {"weights": before} if before else {}
+        self.shapes: dict[str, dict[str, list[int]]] = {}
         self.events: list[dict[str, Any]] = []
         self.mark = self.in_use
         self.clock = 0
@@ -50,14 +51,16 @@ class Arena:
         op: str = "Concat",
         provider: str = trace_text.CPU,
         scratch: int = 0,
+        floats: bool = False,
     ) -> None:
         before = self.in_use, self.requested
-        shapes = [{"int8": [self.sizes[read]]} for read in reads]
+        shapes = [self.shapes[read] for read in reads]
+        self.shapes[name] = {"float": [count // 4]} if floats else {"int8": [count]}
         self.sizes[name] = count
         self.mark = max(self.mark, self.in_use + scratch)
         self.events.append(
             node(name, self.clock, 10, op=op, provider=provider, output_size=str(count),
-                 input_type_shape=shapes, output_type_shape=[{"int8": [count]}],
+                 input_type_shape=shapes, output_type_shape=[self.shapes[name]],
                  **self.figures(self.in_use - before[0], self.requested - before[1]))
         )  # fmt: skip
         self.clock += 20
@@ -123,6 +126,16 @@ def test_of_two_outputs_of_one_size_the_one_just_read_is_gone_and_the_other_unsu
     arena.run(0)
     sure = {n.name: n.sure for n in only(arena.events).alive}
     assert sure == {"long": False, "b": True, "c": True}
+
+
+def test_what_was_read_is_released_before_what_came_later() -> None:
+    arena = Arena()
+    arena.node("read", 4000, floats=True)
+    arena.node("later", 4000)
+    arena.node("b", 6000, reads=("read",), frees=("read",))
+    arena.node("c", 8000, reads=("b",))
+    arena.run(0)
+    assert {n.name for n in only(arena.events).alive} == {"later", "b", "c"}
 
 
 def test_an_operator_that_writes_over_its_input_takes_the_buffer_over() -> None:
