@@ -191,14 +191,14 @@ def _drift(bounds: list[int], level: Floats) -> float:
 
 
 def _first_steady(bounds: list[int], level: Floats) -> int:
-    """The first piece no slower than what follows it; 0 when many runs come before it."""
+    """The first piece no slower than most of what follows; 0 when many runs come before it."""
     lengths, count = np.diff(bounds), bounds[-1]
     limit = min(count // 2, max(MIN_PIECE, int(count * MAX_WARMUP_SHARE)))
     for piece in range(len(level)):
-        rest = np.average(level[piece:], weights=lengths[piece:])
         if bounds[piece] > limit:
             return 0
-        if level[piece] <= rest + np.log1p(MIN_STEP_SHARE):
+        longest = level[piece + int(np.argmax(lengths[piece:]))]
+        if level[piece] <= longest + np.log1p(MIN_STEP_SHARE):
             return piece
     return 0
 

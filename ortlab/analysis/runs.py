@@ -24,6 +24,7 @@ _MAX_OPEN_RUNS = 64
 # Where more runs than this miss a node or two, lines are damaged: that is no reason to leave
 # those runs out. A run that failed, or was replayed from a captured graph, misses many.
 _MAX_PARTIAL_SHARE = 0.1
+_MAX_INT = 1 << 62
 
 
 class RunTable(Struct, frozen=True, kw_only=True):
@@ -119,11 +120,6 @@ def runs(
     )
 
 
-def warmup(durations: Ints) -> Flags:
-    """Which of the runs of one session are warm-up; see `levels`."""
-    return levels(durations).warmup
-
-
 def run_rows(nodes: Events, table: RunTable, nested: Nesting) -> tuple[Run, ...]:
     """One record per run, by session and start."""
     inside = table.run_of != OUTSIDE
@@ -154,11 +150,10 @@ def _run_events(session: Events) -> tuple[Events, bool]:
     executors = session.where(_named(session, _EXECUTORS))
     by_start = np.lexsort((-executors.duration, executors.start, executors.lane))
     lane, start, end = (a[by_start] for a in (executors.lane, executors.start, executors.end))
-    times, ranks = np.unique(np.concatenate((start, end)), return_inverse=True)
-    lifted = ranks + np.concatenate((lane, lane)) * len(times)
+    times = lifted(np.concatenate((start, end)), np.concatenate((lane, lane)))
     outer = np.ones(len(start), bool)
-    latest = np.maximum.accumulate(lifted[len(start) :])
-    outer[1:] = lifted[1 : len(start)] >= latest[:-1]
+    latest = np.maximum.accumulate(times[len(start) :])
+    outer[1:] = times[1 : len(start)] >= latest[:-1]
     # One alone is a run cut off before its end was written: its length is not known.
     again = np.bincount(lane[outer], minlength=1) > 1 if len(lane) else np.zeros(1, bool)
     chosen = np.zeros(len(executors), bool)
@@ -177,6 +172,19 @@ def _zeros_for(nodes: Events, session: Events) -> Ints:
     return np.zeros(lanes, np.int64)
 
 
+def lifted(times: Ints, group: Ints) -> Ints:
+    """Times such that those of each group lie above all of the groups before it."""
+    if not len(times):
+        return times
+    low, span = int(times.min()), int(times.max()) - int(times.min()) + 1
+    if span * (int(group.max()) + 1) < _MAX_INT:
+        return times - low + group * span
+    # Absurd times on many threads do not fit 64 bits; their ranks do.
+    known, ranks = np.unique(times, return_inverse=True)
+    above: Ints = ranks.reshape(-1) + group * len(known)
+    return above
+
+
 class _Spans:
     """Runs by session and start, and which of them holds an event."""
 
@@ -191,16 +199,14 @@ class _Spans:
         run_of = np.full(len(events), OUTSIDE, np.int64)
         if not len(self.start) or not len(events):
             return run_of
-        # Ranks stand for times, so that threads can be laid one after the other in 64 bits.
-        times, ranks = np.unique(np.concatenate((self.start, events.start)), return_inverse=True)
-        ranks, count = ranks.reshape(-1), len(self.start)
-        session = self.session_of(events)
+        count, session = len(self.start), self.session_of(events)
+        start = np.concatenate((self.start, events.start))
 
         def late(run: Ints, event: Ints) -> Flags:
             fits: Flags = self.end[run] + _LATE_US >= events.end[event]
             return fits
 
-        on_thread = ranks + np.concatenate((self.lane, events.lane)) * len(times)
+        on_thread = lifted(start, np.concatenate((self.lane, events.lane)))
         by_thread = np.argsort(on_thread[:count], kind="stable")
         _fill(
             run_of,
@@ -208,7 +214,9 @@ class _Spans:
             fits=lambda run, event: (self.lane[run] == events.lane[event]) & late(run, event),
             numbers=by_thread,
         )
-        in_session = ranks + np.concatenate((self.session, session)) * len(times)
+        if (run_of != OUTSIDE).all():
+            return run_of
+        in_session = lifted(start, np.concatenate((self.session, session)))
         _fill(
             run_of,
             at=np.searchsorted(in_session[:count], in_session[count:], side="right") - 1,
@@ -239,10 +247,9 @@ class _Spans:
         """Whether a run begins before another of its session has ended."""
         if not len(self.start):
             return False
-        times, ranks = np.unique(np.concatenate((self.start, self.end)), return_inverse=True)
-        lifted = ranks.reshape(-1) + np.tile(self.session, 2) * len(times)
-        latest = np.maximum.accumulate(lifted[len(self.start) :])
-        return bool((lifted[1 : len(self.start)] < latest[:-1]).any())
+        times = lifted(np.concatenate((self.start, self.end)), np.tile(self.session, 2))
+        latest = np.maximum.accumulate(times[len(self.start) :])
+        return bool((times[1 : len(self.start)] < latest[:-1]).any())
 
 
 def _fill(run_of: Ints, *, at: Ints, fits: Callable[[Ints, Ints], Flags], numbers: Ints) -> None:

@@ -95,9 +95,9 @@ def _label(doubts: Sequence[TrustReason], notes: Sequence[TrustReason]) -> str:
 def reason_text(reason: TrustReason, *, lowest: str) -> str:
     """One reason as Markdown: what it is, what it costs, what to do; foreign names escaped."""
     icon = ":material/error:" if reason.grade == lowest else ":material/info:"
-    parts = [f"{icon} **{words.safe(reason.message, limit=500)}**"]
+    text = f"{icon} **{words.safe(reason.message, limit=500)}**"
     if reason.cost:
-        parts.append(words.safe(reason.cost, limit=400))
+        text += f" {words.safe(reason.cost, limit=400)}"
     if reason.remedy:
-        parts.append(f":material/build: {words.safe(reason.remedy, limit=400)}")
-    return "  \n".join(parts)
+        text += f"  \n:material/build: {words.safe(reason.remedy, limit=400)}"
+    return text

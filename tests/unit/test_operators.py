@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ortlab.analysis import traces
-from ortlab.analysis.runs import warmup
 from ortlab.domain.trace import Profile
 from ortlab.errors import TraceError
 from tests.trace_text import node, profile, recorded, session, text
@@ -193,16 +192,6 @@ def test_steady_leaves_warmup_runs_out_of_every_total() -> None:
     assert (steady.counted_runs, whole.counted_runs) == (6, 8)
     assert "warmup_mixed" in codes(whole)
     assert "warmup_mixed" not in codes(steady)
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.lists(st.integers(1, 10_000), max_size=40))
-def test_warmup_is_the_leading_part_and_at_most_half(durations: list[int]) -> None:
-    import numpy as np
-
-    flags = warmup(np.array(durations, np.int64)).tolist()
-    assert sum(flags) <= len(flags) // 2
-    assert flags == sorted(flags, reverse=True)
 
 
 def test_nodes_of_a_parallel_executor_belong_to_the_run_that_holds_them_in_time() -> None:
