@@ -2,13 +2,15 @@
 // Numbers are µs; `view` counts from the pane's origin, replies count from the trace's start.
 
 const AXIS_PX = 26, STRIP_PX = 20, LANE_GAP_PX = 8, TEXT_PX = 12;
-const HATCH_PX = 6;
+const HATCH_PX = 6, FADED = 0.38;
+const UNKNOWN = {op: "", text: "#FFFFFF", color: "#7F7F7F", fallback: false};
 const THIN = "\u2009";
 
 const UNITS = [[1e6, "s"], [1e3, "ms"], [1, "µs"]];
 
 function digits(value, count) {
-  return value.toLocaleString("en", {minimumFractionDigits: count, maximumFractionDigits: count});
+  const text = value.toLocaleString("en", {minimumFractionDigits: count, maximumFractionDigits: count});
+  return text.replace("-", "−");
 }
 
 function time(us) {
@@ -202,7 +204,7 @@ class Drawing {
   }
 
   fill(kind) {
-    const {color, fallback} = this.kinds[kind] || {color: "#7F7F7F"};
+    const {color, fallback} = this.kinds[kind] || UNKNOWN;
     return fallback ? this.state.hatched(this.ctx, color) : color;
   }
 
@@ -215,11 +217,13 @@ class Drawing {
       if (x > this.width || x + exact < this.place.left) return;
       const [name, kind, owner] = reply.items[row.item[i]];
       const wide = exact > 4 ? exact - 1 : Math.max(1, exact);
-      ctx.globalAlpha = node === null || owner === node ? 1 : 0.38;
+      const faded = node !== null && owner !== node;
+      ctx.globalAlpha = faded ? FADED : 1;
       ctx.fillStyle = this.fill(kind);
       ctx.fillRect(x, top, wide, height);
       if (owner === node && node !== null) chosen.push([x, wide]);
-      if (exact > 26) this.label(name, kind, x, wide, top, height);
+      ctx.globalAlpha = 1;
+      if (exact > 26) this.label(name, kind, {x, wide, top, height, faded});
     });
     ctx.globalAlpha = 1;
     ctx.strokeStyle = this.colors.text;
@@ -229,14 +233,21 @@ class Drawing {
     }
   }
 
-  label(name, kind, x, wide, top, height) {
-    const {ctx} = this, {op, text} = this.kinds[kind] || {op: "", text: "#FFFFFF"};
+  label(name, kind, {x, wide, top, height, faded}) {
+    const {ctx} = this, {op, text, color, fallback} = this.kinds[kind] || UNKNOWN;
     const [from, to] = [Math.max(x, this.place.left), Math.min(x + wide, this.width)];
     const room = to - from - 8;
     if (room < 18) return;
     const fits = name && ctx.measureText(name).width <= room;
-    ctx.fillStyle = text;
-    ctx.fillText(fits ? name : shortened(ctx, op || name, room), from + 4, top + height / 2 + 0.5);
+    const label = fits ? name : shortened(ctx, op || name, room);
+    if (!label) return;
+    if (fallback && !faded) {
+      // Letters between the lines of a hatch cannot be read.
+      ctx.fillStyle = color;
+      ctx.fillRect(from + 1, top + 3, ctx.measureText(label).width + 6, height - 6);
+    }
+    ctx.fillStyle = faded ? this.colors.text : text;
+    ctx.fillText(label, from + 4, top + height / 2 + 0.5);
   }
 
   buckets(row) {
@@ -250,7 +261,7 @@ class Drawing {
       const tall = Math.max(1, Math.round(height * share));
       const marked = state.data.node === null || row.selected.has(part);
       ctx.fillStyle = this.fill(row.kind[i]);
-      ctx.globalAlpha = marked ? 1 : 0.45;
+      ctx.globalAlpha = marked ? 1 : FADED;
       // Neighbours overlap by a hair, so that no seam of the background shows.
       ctx.fillRect(x, top + height - tall, wide + 0.6, tall);
     });

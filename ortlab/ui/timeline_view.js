@@ -1,15 +1,8 @@
 // The timeline's behaviour: fetching windows, zooming, moving, pointing and selecting.
-// `timeline_draw.js` stands before this text.
+// `timeline_draw.js` and `timeline_table.js` stand before this text.
 
-const LEAST_US = 4, CLICK_PX = 4, DOUBLE_MS = 600, TABLE_ROWS = 300, LEGEND_KINDS = 10;
+const LEAST_US = 4, CLICK_PX = 4, DOUBLE_MS = 600, LEGEND_KINDS = 10;
 const states = new WeakMap();
-
-function element(name, text, className) {
-  const made = document.createElement(name);
-  if (text !== undefined) made.textContent = text;
-  if (className) made.className = className;
-  return made;
-}
 
 class Timeline {
   constructor(root) {
@@ -53,20 +46,27 @@ class Timeline {
       return {...pane, box, canvas, reply: null};
     });
     this.find(".panes").replaceChildren(...this.panes.map(pane => pane.box));
-    this.find(".legend").replaceChildren(...this.legend());
     this.find("[data-do=start]").textContent = this.data.start;
     this.find("[data-do=start]").hidden = !this.data.start;
   }
 
+  // What is in view, the kinds with most time in the trace first.
   legend() {
-    const shown = this.data.kinds.slice(0, LEGEND_KINDS).map(kind => {
+    const seen = new Set();
+    for (const {reply} of this.panes.filter(pane => pane.reply)) {
+      for (const row of reply.rows) {
+        for (const kind of row.kind || row.item.map(at => reply.items[at][1])) seen.add(kind);
+      }
+    }
+    const kinds = this.data.kinds.filter((_, i) => seen.has(i));
+    const shown = kinds.slice(0, LEGEND_KINDS).map(kind => {
       const item = element("li"), mark = element("i");
       mark.style.backgroundColor = kind.color;
       if (kind.fallback) mark.className = "hatched";
       item.append(mark, element("span", kind.label));
       return item;
     });
-    const more = this.data.kinds.length - shown.length;
+    const more = kinds.length - shown.length;
     return more > 0 ? [...shown, element("li", `and ${more} more`)] : shown;
   }
 
@@ -188,9 +188,15 @@ class Timeline {
       `${digits(events, 0)} event${events === 1 ? "" : "s"}${summed ? ", drawn as sums" : ""}`,
       ...(hidden ? [`${digits(hidden, 0)} more lanes not shown`] : []),
     ].join(" · ");
+    this.find(".legend").replaceChildren(...this.legend());
     this.root.dataset.level = summed ? "sums" : "events";
     this.root.dataset.events = events;
     if (this.find("details").open) this.list();
+  }
+
+  list() {
+    const pick = node => this.pick("picked", node);
+    this.find(".table").replaceChildren(...eventTable(this.panes, this.data.kinds, pick));
   }
 
   draw() {
@@ -201,59 +207,6 @@ class Timeline {
         pane.drawing.all();
       }
     }
-  }
-
-  // ---- the same as a table
-
-  list() {
-    const named = this.panes.length > 1;
-    const heads = [...(named ? ["Shown in"] : []), "Thread or stream", "Node", "Operator",
-      "Starts at", "Duration", "Self time"];
-    const table = element("table"), head = element("tr"), body = element("tbody");
-    heads.forEach((text, i) => head.append(
-      element("th", text, i >= heads.length - 3 ? "number" : undefined)));
-    const rows = this.panes.flatMap(pane => this.listed(pane, named));
-    body.append(...rows.slice(0, TABLE_ROWS));
-    table.append(element("thead"), body);
-    table.tHead.append(head);
-    const summed = this.panes.some(pane => pane.reply?.bucket_count);
-    const note = summed ? "There are too many events to list here: zoom in until each is drawn."
-      : rows.length > TABLE_ROWS ? `The first ${TABLE_ROWS} of ${digits(rows.length, 0)} events.` : "";
-    this.find(".table").replaceChildren(element("p", note, "note"), ...(summed ? [] : [table]));
-  }
-
-  listed(pane, named) {
-    if (!pane.reply || pane.reply.bucket_count) return [];
-    const lane = pane.reply.lanes.flatMap(told => told.depths.map(() => told.name));
-    const found = pane.reply.rows.flatMap(row => row.at.map((start, i) => {
-      const [name, kind, node] = pane.reply.items[row.item[i]];
-      return {
-        lane: lane[row.row], name, kind, node: node ?? null, start: start - pane.origin,
-        duration: row.duration_us[i], self: (row.self_us || {})[i],
-      };
-    }));
-    found.sort((a, b) => a.start - b.start);
-    return found.slice(0, TABLE_ROWS + 1).map(event => this.line(event, named ? pane.title : null));
-  }
-
-  line(event, title) {
-    const row = element("tr"), cell = element("td");
-    const kind = this.data.kinds[event.kind];
-    const texts = [title, event.lane].filter(text => text !== null);
-    row.append(...texts.map(text => element("td", text)));
-    const shown = event.name || `unnamed ${kind?.op || "event"}`;
-    if (event.node === null) {
-      cell.textContent = shown;
-    } else {
-      const button = element("button", shown);
-      button.type = "button";
-      button.onclick = () => this.pick("picked", event.node);
-      cell.append(button);
-    }
-    row.append(cell, element("td", kind?.label || ""), element("td", time(event.start), "number"),
-      element("td", time(event.duration), "number"),
-      element("td", time(event.self ?? event.duration), "number"));
-    return row;
   }
 
   // ---- pointing
@@ -293,7 +246,9 @@ class Timeline {
   pressed(event) {
     const at = this.point(event);
     if (!at || event.button !== 0) return;
+    this.pointing = true;
     this.root.focus({preventScroll: true});
+    this.pointing = false;
     if (event.timeStamp - (this.lastPress || 0) > DOUBLE_MS) this.depth = this.back.length;
     this.lastPress = event.timeStamp;
     at.pane.canvas.setPointerCapture(event.pointerId);
@@ -358,6 +313,8 @@ class Timeline {
     panes.onpointerleave = () => this.tell(null);
     panes.ondblclick = () => this.undoAll();
     panes.addEventListener("wheel", event => this.wheeled(event), {passive: false});
+    // A frame around everything helps the keyboard only.
+    this.root.onfocus = () => this.root.classList.toggle("keys", !this.pointing);
     this.root.onkeydown = event => this.typed(event, doing);
     this.find("details").ontoggle = event => event.target.open && this.list();
     this.seen = new ResizeObserver(() => {

@@ -8,15 +8,13 @@ from typing import Any, Protocol
 
 import streamlit as st
 
-from ortlab.analysis import slow_run, timeline
-from ortlab.domain import units
+from ortlab.analysis import timeline
 from ortlab.domain.timeline import DEVICE_CLOCK, HOST_CLOCK, Contents
-from ortlab.domain.trace import Profile, Run
-from ortlab.ui import selection, timeline_data, words
+from ortlab.domain.trace import Profile
+from ortlab.ui import run_choice, selection, timeline_data, words
 
 _ENDPOINT = "api/timeline"
 _LABEL_CHARACTERS = 60
-_LISTED_RUNS = 200
 
 
 def _part(name: str) -> str:
@@ -27,7 +25,7 @@ _COMPONENT = st.components.v2.component(
     "ortlab.timeline",
     html=_part("timeline_view.html"),
     css=_part("timeline_view.css"),
-    js=_part("timeline_draw.js") + _part("timeline_view.js"),
+    js="".join(map(_part, ("timeline_draw.js", "timeline_table.js", "timeline_view.js"))),
 )
 
 
@@ -37,42 +35,6 @@ class Source(Protocol):
     run: str | None
     row: str | None
     trace: str | None
-
-
-def pick_runs(profile: Profile) -> tuple[int | None, int | None]:
-    """The run to show, and the median run where it is wanted below it; None: no runs."""
-    if not profile.runs:
-        return None, None
-    asked = selection.selected_run()
-    known = {row.index for row in profile.runs}
-    counted = [row for row in profile.runs if not (row.warmup or row.partial)]
-    usual = slow_run.usual_run(profile.runs, (counted or profile.runs)[0]).index
-    first = asked if asked in known else usual
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        run = _picked(profile, first)
-        row = next(row for row in profile.runs if row.index == run)
-        usual = slow_run.usual_run(profile.runs, row).index
-        if run == usual:
-            return run, None
-        below = st.toggle("Median run below it", value=row.outlier, key=f"timeline-beside-{run}",
-                          help=f"Run {usual}, on the same scale of time")  # fmt: skip
-    return run, usual if below else None
-
-
-def _picked(profile: Profile, first: int) -> int:
-    """The index of the run that was chosen, at the beginning `first`."""
-    rows = {row.index: row for row in profile.runs}
-    key = f"timeline-run-{first}"
-    if len(rows) <= _LISTED_RUNS:
-        return st.selectbox("Run", list(rows), index=list(rows).index(first), width=300, key=key,
-                            format_func=lambda index: _named(rows[index]))  # fmt: skip
-    # A list of all would be larger than all that the page sends besides.
-    return st.number_input(f"Run, 0 to {max(rows)}", 0, max(rows), first, width=300, key=key)
-
-
-def _named(row: Run) -> str:
-    marks = ", warm-up" * row.warmup + ", outlier" * row.outlier
-    return f"run {row.index}, {units.time(row.duration_us)}{marks}"
 
 
 def show(source: Source, profile: Profile, *, run: int | None, beside: int | None = None) -> None:
@@ -152,7 +114,7 @@ def _pane(
 ) -> dict[str, Any]:
     """One run, with its beginning as zero."""
     clock, start_us, end_us = timeline.run_extent(path, run)
-    label = _named(next(row for row in profile.runs if row.index == run))
+    label = run_choice.name(next(row for row in profile.runs if row.index == run))
     low, high = contents.extents[clock]
     return {
         "run": run, "clock": clock, "origin": start_us, "length": end_us - start_us, "low": low,
