@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -15,46 +12,8 @@ from ortlab.analysis.compare import compare
 from ortlab.analysis.compare_blocks import MAX_BLOCKS, blocks
 from ortlab.analysis.compare_verdicts import Spread, floor_share, judge, spread
 from ortlab.domain.compare import Difference, Origin
-from ortlab.domain.trace import NodeRow, Profile, ProviderRow, Run, Trust
-from tests import trace_text
-
-CPU = "CPUExecutionProvider"
-CUDA = "CUDAExecutionProvider"
-RUNS = 20
-
-
-def node(name: str, op: str = "MatMul", us: float = 100.0, **fields: Any) -> NodeRow:
-    """A node that takes so long in every run, give or take two percent."""
-    runs = fields.pop("runs", RUNS)
-    values: dict[str, Any] = {
-        "name": name, "op_type": op, "provider": CPU, "calls": runs, "total_us": round(us * runs),
-        "self_us": round(us * runs), "p50_us": us, "self_p50_us": us, "run_count": runs,
-        "min_us": us * 0.97, "p25_us": us * 0.99, "p75_us": us * 1.01, "max_us": us * 1.1,
-        "ci95_us": (us * 0.98, us * 1.02) if runs >= 6 else None,
-        "input_shapes": "float[1,8]", "output_shapes": "float[1,8]",
-    }  # fmt: skip
-    return NodeRow(**{**values, **fields})
-
-
-def profile(*nodes: NodeRow, durations: Sequence[int] = (1000,) * RUNS, **fields: Any) -> Profile:
-    """A steady profile whose nodes were executed in this order."""
-    ordered = [
-        NodeRow(**{f: getattr(n, f) for f in n.__struct_fields__ if f != "order"}, order=i)
-        for i, n in enumerate(nodes)
-    ]
-    runs = tuple(
-        Run(index=i, start_us=i * 10_000, duration_us=us, node_count=len(nodes), warmup=False)
-        for i, us in enumerate(durations)
-    )
-    names = dict.fromkeys(n.provider for n in nodes)
-    values: dict[str, Any] = {
-        "source": "a test", "runs": runs, "counted_runs": len(runs), "nodes": tuple(ordered),
-        "node_count": len(ordered), "steady_only": True, "trust": Trust("A"),
-        "providers": tuple(
-            ProviderRow(provider=p, node_count=1, total_us=1, share=None) for p in names
-        ),
-    }  # fmt: skip
-    return Profile(**{**values, **fields})
+from ortlab.domain.trace import NodeRow, Profile, Trust
+from tests.compared import CPU, CUDA, RUNS, node, profile
 
 
 def matches(found: Difference) -> dict[str, tuple[str, str]]:
@@ -385,72 +344,3 @@ def test_a_trace_without_runs_is_compared_and_told() -> None:
     assert found.run.ratio is None
     assert found.base.run_p50_us is None
     assert "no_runs" in {c.code for c in found.caveats}
-
-
-# Real recordings
-
-
-def recorded(path: Path) -> Profile:
-    """The steady runs of a trace file."""
-    return trace_text.profile(path.read_bytes(), steady=True)
-
-
-@pytest.fixture
-def own(shared_folder: Path) -> Path:
-    return shared_folder / "traces" / "own"
-
-
-def test_what_a_level_fuses_is_told_beside_the_node_that_took_it(own: Path) -> None:
-    found = compare(
-        recorded(own / "cpu_seq_cnn_lvl0.json"), recorded(own / "cpu_seq_cnn_lvl99.json")
-    )
-    convs = [n for n in found.nodes if n.op_type == "Conv"]
-    assert len(convs) == 9
-    assert all(n.name.split("/")[1] == n.other_name.replace("_r_", "/").split("/")[0].split("_")[0]
-               for n in convs)  # fmt: skip
-    assert {n.op_type for n in found.removed} == {"BatchNormalization", "Relu", "Add"}
-    folded = {g.into: g.removed for g in found.groups if g.kind == "folded"}
-    assert folded["b0/c2_bn_nchwc"] == ("/b0/c2/BatchNormalization", "/b0/Add", "/b0/Relu")
-    assert sum(len(names) for names in folded.values()) == len(found.removed)
-
-
-def test_other_versions_write_the_same_nodes(own: Path) -> None:
-    found = compare(
-        recorded(own / "old_1.15.1_cpu_seq_loop_if_scan.json"),
-        recorded(own / "cpu_seq_loop_if_scan.json"),
-    )
-    assert {n.match for n in found.nodes} == {"name"}
-    assert len(found.nodes) == 12
-    assert not found.added
-    assert not found.removed
-
-
-def test_a_compiled_model_replaces_all_nodes(own: Path) -> None:
-    found = compare(recorded(own / "cpu_seq_cnn_lvl0.json"), recorded(own / "openvino_cnn.json"))
-    (group,) = found.groups
-    assert (group.kind, len(group.removed), len(group.added)) == ("replaced", 36, 1)
-    assert group.delta_us == pytest.approx(found.other.node_us - found.base.node_us)
-    assert "little_in_common" in {c.code for c in found.caveats}
-
-
-def test_webgpu_against_cpu_compares_no_launch(own: Path) -> None:
-    found = compare(
-        recorded(own / "webgpu131_swiftshader_ctrl.json"),
-        recorded(own / "cpu_seq_loop_if_scan.json"),
-    )
-    assert {n.match for n in found.nodes} == {"name"}
-    launched = [n for n in found.nodes if "WebGpuExecutionProvider" in (n.provider,)]
-    assert launched
-    assert all(n.ratio is None for n in launched)
-    assert [n.op_type for n in found.removed] == ["MemcpyFromHost"]
-
-
-def test_a_quantized_model_is_matched_by_the_names_it_kept(own: Path) -> None:
-    found = compare(
-        recorded(own / "quant_cnnL_st_qdq_mm_s8-s8.json"),
-        recorded(own / "quant_cnnL_st_qdq_mm_u8-s8.json"),
-    )
-    by_name = {n.name: n for n in found.nodes}
-    assert by_name["/b3/c1/Conv"].other_name == "/b3/c1/Conv_token_26"
-    assert by_name["/b3/c1/Conv"].match == "canonical name"
-    assert [n.op_type for n in found.added] == ["Transpose"]

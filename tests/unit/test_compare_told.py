@@ -20,8 +20,8 @@ from ortlab.cli import compare_tables, documents
 from ortlab.domain.compare import Difference
 from ortlab.domain.study import AAControl
 from ortlab.views import ComparisonView
+from tests.compared import CUDA, node, profile
 from tests.records import configuration, row, study
-from tests.unit.test_compare import CUDA, node, profile
 
 DOCS = Path(__file__).parents[2] / "docs"
 HOSTILE = '<b>x</b>[red]y[/red]\x1b[2J"=cmd'
