@@ -138,7 +138,10 @@ def _of_module(module: Module, name: str, *, claimed: bool) -> Part:
 
 def _running(parts: Iterable[Part]) -> tuple[Part, ...]:
     """The costliest part first; those without a claimed share come last."""
-    ordered = sorted(parts, key=lambda p: (p.share is None, -p.self_us, p.name, p.provider))
+    # With device events shares are of device time, which launches on the host do not rank.
+    ordered = sorted(
+        parts, key=lambda p: (p.share is None, -(p.share or 0.0), -p.self_us, p.name, p.provider)
+    )
     total, told = 0.0, []
     for part in ordered:
         if part.share is None:

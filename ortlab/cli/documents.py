@@ -40,6 +40,8 @@ from ortlab.domain.study import (
 )
 from ortlab.domain.trace import (
     Copies,
+    Correction,
+    DeviceFacts,
     NodeRow,
     OperatorRow,
     Profile,
@@ -192,6 +194,8 @@ class ProfileDocument(Document, frozen=True, kw_only=True, tag="ortlab.profile/1
     recovered_event_count: int
     pool_run_us: int | None
     pool_wait_us: int | None
+    device: DeviceFacts | None
+    correction: Correction | None
 
 
 class PlacementDocument(Document, frozen=True, kw_only=True, tag="ortlab.placement/1"):
