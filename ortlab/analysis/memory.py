@@ -294,6 +294,7 @@ def _alive_node(
         op_type=_word(derived.events.op_type, buffer.owner),
         scope=_word(derived.scope, buffer.owner),
         bytes=buffer.bytes,
+        requested_bytes=buffer.requested,
         since_us=int(derived.events.start[buffer.owner]) - start_us,
         share=buffer.bytes / max(1, peak_bytes),
         sure=buffer.sure,
@@ -304,6 +305,7 @@ def _joined(first: AliveNode, second: AliveNode) -> AliveNode:
     return structs.replace(
         first,
         bytes=first.bytes + second.bytes,
+        requested_bytes=first.requested_bytes + second.requested_bytes,
         share=first.share + second.share,
         since_us=min(first.since_us, second.since_us),
         sure=first.sure and second.sure,

@@ -29,7 +29,8 @@ class AliveNode(Struct, frozen=True, kw_only=True):
     op_type: str
     scope: str = ""
     bytes: int
-    """With the arena's rounding."""
+    """Of the arena; its pieces can be larger than what was asked for."""
+    requested_bytes: int = 0
     since_us: int
     """When the node began to write them, since the run began."""
     share: float

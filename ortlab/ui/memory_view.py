@@ -14,7 +14,9 @@ from ortlab.ui.table_view import Column
 _ALIVE = (
     Column("name", "Node"),
     Column("op_type", "Operator"),
-    Column("bytes", "Bytes", "bytes"),
+    Column("requested_bytes", "Requested", "bytes", group="bytes"),
+    Column("bytes", "Taken", "bytes",
+           "The arena hands out pieces that can be larger than what was asked for.", "bytes"),
     Column("share", "Share of the peak", "share"),
     Column("since_us", "Since", "time", "When the node began, from the start of the run."),
     Column("sure", "Told by", help="Where several outputs have the same size, which of them is "
@@ -190,7 +192,8 @@ def _alive(allocator: AllocatorMemory, profile: Profile) -> None:
         return
     rows = [
         {"name": node.name or f"unnamed {node.op_type}", "op_type": node.op_type,
-         "bytes": node.bytes, "share": node.share, "since_us": node.since_us,
+         "requested_bytes": node.requested_bytes, "bytes": node.bytes,
+         "share": node.share, "since_us": node.since_us,
          "sure": "its size" if node.sure else "size and order", "scope": node.scope or None}
         for node in allocator.alive
     ]  # fmt: skip

@@ -104,6 +104,7 @@ def test_the_peak_is_split_into_before_nodes_and_unexplained_to_the_byte() -> No
     assert {n.name: n.bytes for n in found.alive} == {
         "a": rounded(3000), "b": rounded(700), "c": rounded(9000)
     }  # fmt: skip
+    assert {n.name: n.requested_bytes for n in found.alive} == {"a": 3000, "b": 700, "c": 9000}
     assert found.unexplained_bytes == 0
     assert sum(n.share for n in found.alive) == pytest.approx(found.alive_bytes / found.peak_bytes)
 
