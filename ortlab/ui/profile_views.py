@@ -10,6 +10,7 @@ from ortlab.analysis import slow_run
 from ortlab.domain.trace import Profile
 from ortlab.ui import (
     compare_traces,
+    device_panel,
     flame_view,
     memory_view,
     nodes_view,
@@ -30,6 +31,11 @@ Show = Callable[[Source, Profile], None]
 def show(view: str, source: Source, profile: Profile) -> None:
     """One view by its id in `VIEWS`."""
     _SHOW[view](source, profile)
+
+
+def _operators(source: Source, profile: Profile) -> None:
+    operators_view.show(profile, source.scopes())
+    device_panel.show(profile)
 
 
 def _timeline(source: Source, profile: Profile) -> None:
@@ -55,7 +61,7 @@ def _roofline(source: Source, profile: Profile) -> None:
 
 
 _SHOW: dict[str, Show] = {
-    "operators": lambda source, profile: operators_view.show(profile, source.scopes()),
+    "operators": _operators,
     "icicle": lambda source, profile: flame_view.show(profile, source.scopes()),
     "nodes": lambda source, profile: nodes_view.show(profile, source.scopes()),
     "timeline": _timeline,

@@ -133,6 +133,25 @@ def test_the_profilers_cost_is_told_with_how_it_is_known(found: Correction, says
     assert says in trust_panel.correction_text(found)
 
 
+def test_what_the_device_ran_is_a_table_under_the_operators(tmp_path: Path) -> None:
+    cuda = "CUDAExecutionProvider"
+    events = [
+        node("a", 1, 5, op="Conv", provider=cuda), kernel("gemm", 75), kernel("gemm", 15),
+        node("b", 8, 2, op="Relu", provider=cuda), kernel("relu", 10), session("model_run", 0, 99),
+    ]  # fmt: skip
+    app = page("profile", trace=opened(text(events).encode(), tmp_path), view="operators")
+    table = next(t.value for t in app.dataframe if "node" in t.value and "share" in t.value)
+    found = table.set_index("name")
+    assert found.loc["gemm", "share"] == 90
+    assert found.loc["gemm", "node"] == "a"
+    assert found.loc["relu", "calls"] == 1
+
+
+def kernel(name: str, us: int) -> dict[str, object]:
+    return {"cat": "Kernel", "pid": -1, "tid": -1, "ts": 5, "dur": us, "ph": "X", "name": name,
+            "args": {"stream": "7"}}  # fmt: skip
+
+
 def test_names_in_reasons_are_no_markup() -> None:
     reason = TrustReason(code="x", message=f"{HOSTILE}.", cost=f"{HOSTILE}.", grade="C")
     profile = msgspec.structs.replace(made([1]), trust=Trust("C", (reason,)))
