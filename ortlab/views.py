@@ -135,13 +135,14 @@ class ProfileView:
         """A Plotly figure.
 
         Args:
-            kind: `operators`, `icicle`, `runs` or `timeline`.
+            kind: `operators`, `flame`, `icicle`, `runs` or `timeline`.
             run: the run that a timeline shows; by default the first that is not warm-up.
         """
-        from ortlab.charts import icicle, operators, runs, timeline
+        from ortlab.charts import flame, icicle, operators, runs, timeline
 
         draw: dict[str, Callable[[Profile], go.Figure]] = {
             "operators": operators.bars,
+            "flame": flame.of_profile,
             "icicle": icicle.icicle,
             "runs": runs.runs,
         }

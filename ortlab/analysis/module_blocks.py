@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from heapq import heappop, heappush
 from typing import NamedTuple
@@ -37,6 +38,8 @@ class Block(Struct, frozen=True, kw_only=True):
     op_type: str = ""
     provider: str = ""
     """Of all its nodes; empty where they ran on several."""
+    doubt: str | None = None
+    """Why most of its time is to be shown greyed; see `NodeRow.doubt`."""
 
 
 class _Item(NamedTuple):
@@ -88,19 +91,25 @@ class _Layout:
         self.by_cost = found.grouped_by == "operator"
         self.first: dict[Path, int] = {}
         self.providers: dict[Path, str] = {}
+        self.doubts: dict[Path, str | None] = {}
         self._learn(module)
 
-    def _learn(self, module: Module) -> tuple[int, set[str]]:
-        """Note of each module its first node and its provider."""
+    def _learn(self, module: Module) -> tuple[int, set[str], Counter[str]]:
+        """Note of each module its first node, its provider and what most of its time is."""
         orders = list(module.nodes)
         providers = {self.nodes[order].provider for order in orders}
+        doubtful: Counter[str] = Counter()
+        for order in orders:
+            doubtful[self.nodes[order].doubt or ""] += self.us_of[order]
         for inner in module.children:
-            first, theirs = self._learn(inner)
+            first, theirs, times = self._learn(inner)
             orders.append(first)
             providers |= theirs
+            doubtful.update(times)
         self.first[module.path] = min(orders, default=0)
         self.providers[module.path] = next(iter(providers)) if len(providers) == 1 else ""
-        return self.first[module.path], providers
+        self.doubts[module.path] = _most(doubtful)
+        return self.first[module.path], providers, doubtful
 
     def inside(self, module: Module, *, room: int) -> list[tuple[_Item, list[_Item]]]:
         """What is shown of a module: items by order, last the rest with what it stands for."""
@@ -129,7 +138,7 @@ class _Layout:
             label=module.name or "whole model", path=module.path, depth=depth, start_us=start_us,
             width_us=module.total_us, share=module.total_us / self.whole_us,
             node_count=module.node_count, calls=module.calls,
-            provider=self.providers[module.path],
+            provider=self.providers[module.path], doubt=self.doubts[module.path],
         )  # fmt: skip
 
     def of_node(self, node: NodeRow, *, depth: int, start_us: int) -> Block:
@@ -138,7 +147,7 @@ class _Layout:
             label=leaf(node.name) or node.op_type or "unnamed", kind="node", node=node.order,
             path=self.path_of[node.order], depth=depth, start_us=start_us, width_us=width_us,
             share=width_us / self.whole_us, calls=node.calls, op_type=node.op_type,
-            provider=node.provider,
+            provider=node.provider, doubt=node.doubt,
         )  # fmt: skip
 
     def of_rest(self, module: Module, rest: list[_Item], *, depth: int, start_us: int) -> Block:
@@ -148,5 +157,13 @@ class _Layout:
             start_us=start_us, width_us=width_us, share=width_us / self.whole_us,
             node_count=sum(len(list(members(i.module))) if i.module else 1 for i in rest),
             calls=sum(i.module.calls if i.module else i.node.calls if i.node else 0 for i in rest),
-            provider=self.providers[module.path],
+            provider=self.providers[module.path], doubt=self.doubts[module.path],
         )  # fmt: skip
+
+
+def _most(times: Counter[str]) -> str | None:
+    """The doubt on more than half of the time, if there is one."""
+    doubts = {doubt: us for doubt, us in times.items() if doubt}
+    if not doubts or sum(doubts.values()) <= times.total() / 2:
+        return None
+    return max(doubts, key=doubts.__getitem__)

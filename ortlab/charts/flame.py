@@ -7,9 +7,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from ortlab.analysis import module_blocks, modules, parts
 from ortlab.analysis.module_blocks import Block
 from ortlab.charts import theme
 from ortlab.domain import units
+from ortlab.domain.trace import Profile
 
 _ROW_PX = 30
 _MAX_ROWS_PX = 620
@@ -20,6 +22,8 @@ _NODE_LIGHTER = 0.55
 _REST_LIGHTER = 0.74
 MIXED_COLOR = "#8C8A85"
 DOUBT_COLOR = "#A9A7A2"
+_DOUBTS = {"launch": "launch time, not the work", "wait": "wait for the device",
+           "profiler": "mostly the profiler itself"}  # fmt: skip
 # The page shows through between blocks, on light and on dark ground.
 _GAP_SHARE = 0.0012
 SELECTED_COLOR = "#E69F00"
@@ -30,7 +34,7 @@ def flame(
     *,
     runs: int,
     selected: int | None = None,
-    doubted: Sequence[str] = (),
+    claimed: bool = True,
 ) -> go.Figure:
     """Blocks under blocks; `customdata` is the position of each.
 
@@ -38,15 +42,13 @@ def flame(
         blocks: of `ortlab.analysis.module_blocks`; the first is the whole picture.
         runs: that the times cover; the picture tells times per run.
         selected: `NodeRow.order` of the node to be outlined.
-        doubted: providers whose times are launches or waits; their blocks are grey.
+        claimed: tell shares; where none can be claimed, times are told instead.
     """
     if not blocks or not blocks[0].width_us:
         return theme.empty("Time by module", "The profile holds no node time.")
-    whole = blocks[0].width_us
     per_run = max(1, runs)
     rows = 1 + max(block.depth for block in blocks)
-    grey = set(doubted)
-    traces = [_bars(blocks, whole=whole, runs=per_run, selected=selected, grey=grey)]
+    traces = [_bars(blocks, runs=per_run, selected=selected, claimed=claimed)]
     figure = theme.figure(
         traces, height=min(_MAX_ROWS_PX, _ROW_PX * rows) + 16, barmode="overlay", bargap=0.06,
         margin={"l": 0, "r": 0, "t": 8, "b": 8}, dragmode=False,
@@ -56,10 +58,10 @@ def flame(
     return figure.update_yaxes(range=[rows - 0.5, -0.5], visible=False, fixedrange=True)
 
 
-def _bars(
-    blocks: Sequence[Block], *, whole: int, runs: int, selected: int | None, grey: set[str]
-) -> go.Bar:
-    colors = [_color(block, grey) for block in blocks]
+def _bars(blocks: Sequence[Block], *, runs: int, selected: int | None, claimed: bool) -> go.Bar:
+    whole = blocks[0].width_us
+    colors = [_color(block) for block in blocks]
+    told = [_told(block, runs=runs, claimed=claimed) for block in blocks]
     shares = [block.width_us / whole for block in blocks]
     chosen = [selected is not None and block.node == selected for block in blocks]
     return go.Bar(
@@ -68,13 +70,22 @@ def _bars(
         x=[round(max(share - _GAP_SHARE, share * 0.6), 5) for share in shares],
         y=[block.depth for block in blocks],
         customdata=list(range(len(blocks))),
-        text=[_fitting(block, share) for block, share in zip(blocks, shares, strict=True)],
+        text=[_fitting(*row) for row in zip(blocks, shares, told, strict=True)],
         textposition="inside", insidetextanchor="start", textangle=0, constraintext="none",
         textfont={"size": 12, "color": [theme.text_on(color) for color in colors]},
-        hovertext=[_hover(block, runs=runs) for block in blocks], hoverinfo="text",
+        hovertext=[_hover(block, runs=runs, claimed=claimed) for block in blocks],
+        hoverinfo="text",
         marker={"color": colors, "line": _outline(chosen)},
         selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
     )  # fmt: skip
+
+
+def of_profile(profile: Profile) -> go.Figure:
+    """The whole model of a profile by module, as far as its names tell."""
+    tree = modules.tree(profile, device=True)
+    shown = module_blocks.blocks(tree, profile, tree.root)
+    runs = profile.counted_runs or len(profile.runs)
+    return flame(shown, runs=runs, claimed=parts.claims_shares(profile))
 
 
 def _outline(chosen: Sequence[bool]) -> dict[str, Any]:
@@ -83,8 +94,8 @@ def _outline(chosen: Sequence[bool]) -> dict[str, Any]:
     return {"width": [3 if c else 0 for c in chosen], "color": SELECTED_COLOR}
 
 
-def _color(block: Block, grey: set[str]) -> str:
-    if block.provider in grey:
+def _color(block: Block) -> str:
+    if block.doubt:
         color = DOUBT_COLOR
     else:
         color = theme.color(block.provider) if block.provider else MIXED_COLOR
@@ -94,15 +105,18 @@ def _color(block: Block, grey: set[str]) -> str:
     return theme.lighter(color, _LIGHTER_BY_DEPTH[depth])
 
 
-def _fitting(block: Block, share: float) -> str:
-    """As much of the name, and of its share, as the block has room for."""
+def _told(block: Block, *, runs: int, claimed: bool) -> str:
+    return units.share(block.share) if claimed else units.time(block.width_us / runs)
+
+
+def _fitting(block: Block, share: float, told: str) -> str:
+    """As much of the name, and of what is told of it, as the block has room for."""
     room = int((share - _GAP_SHARE) / _LETTER_SHARE) - 1
     if room < 3:
         return ""
     label = _label(block)
-    told = f"{label}  {units.share(block.share)}"
-    if len(told) <= room:
-        return theme.plain(told, limit=room)
+    if len(label) + 2 + len(told) <= room:
+        return theme.plain(f"{label}  {told}", limit=room)
     # Two letters and dots say nothing.
     return theme.plain(label, limit=room) if room >= min(5, len(label)) else ""
 
@@ -114,13 +128,16 @@ def _label(block: Block) -> str:
     return block.label
 
 
-def _hover(block: Block, *, runs: int) -> str:
+def _hover(block: Block, *, runs: int, claimed: bool) -> str:
     name = "/".join(block.path) if block.kind == "module" else block.label
     name = _label(block) if block.label == block.provider else name
     lines = [f"<b>{theme.plain(name or block.label, limit=80)}</b>"]
     if block.op_type and block.op_type != block.label:
         lines.append(theme.plain(block.op_type, limit=50))
-    lines.append(f"{units.time(block.width_us / runs)} per run, {units.share(block.share)}")
+    share = f", {units.share(block.share)}" if claimed else ""
+    lines.append(f"{units.time(block.width_us / runs)} per run{share}")
+    if block.doubt:
+        lines.append(_DOUBTS.get(block.doubt, block.doubt))
     count = "" if block.kind == "node" else f"{units.count(block.node_count)} nodes, "
     lines.append(f"{count}{units.count(block.calls / runs)} calls per run")
     if block.provider:

@@ -20,6 +20,7 @@ MODULE_COLOR = "#4C6A87"
 _ROW_PX = 30
 _NAME_LIMIT = 34
 _SHAPES_LIMIT = 26
+_DOUBTS = {"launch": "launch time", "wait": "wait time", "profiler": "mostly the profiler"}
 _TIMES = {"launch": "launch time", "wait": "wait time", "device": "device time"}
 
 
@@ -123,7 +124,7 @@ def _trace(
     marked = [shown[i] is selected for i in own]
     label = theme.plain(theme.provider_label(provider)) if provider else "all providers"
     return go.Bar(
-        name=label + (f", {_TIMES[doubt]}" if doubt in _TIMES else ", in doubt" if doubt else ""),
+        name=label + (f", {_DOUBTS.get(doubt, doubt)}" if doubt else ""),
         orientation="h",
         y=[names[i] for i in own],
         x=[times[i] / unit[0] for i in own],

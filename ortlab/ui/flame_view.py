@@ -40,8 +40,7 @@ def show(profile: Profile, scopes: Scopes | None = None) -> None:
     tree = tree_of(profile, scopes, device=True)
     claimed = parts.claims_shares(profile)
     st.markdown(answer(tree, profile))
-    if not claimed:
-        operators_view.unclaimed(profile)
+    operators_view.doubts(profile)
     selection.breadcrumb()
     path = selection.selected_module()
     inside = modules.find(tree, path)
@@ -49,7 +48,7 @@ def show(profile: Profile, scopes: Scopes | None = None) -> None:
         st.caption("This profile has no such module; the whole model is shown.")
         inside = tree.root
     blocks = module_blocks.blocks(tree, profile, inside)
-    _chart(blocks, profile)
+    _chart(blocks, profile, claimed=claimed)
     st.caption(" ".join([_READING[tree.grouped_by], *_notes(tree, profile, blocks)]))
     with st.expander("Table", icon=":material/table:"):
         _table(inside, claimed=claimed)
@@ -115,14 +114,14 @@ def _notes(tree: ModuleTree, profile: Profile, blocks: Sequence[Block]) -> list[
     return notes
 
 
-def _chart(blocks: Sequence[Block], profile: Profile) -> None:
+def _chart(blocks: Sequence[Block], profile: Profile, *, claimed: bool) -> None:
     from ortlab.charts import flame, theme
 
     figure = flame.flame(
         blocks,
         runs=profile.counted_runs or len(profile.runs),
         selected=selection.selected_node(),
-        doubted=parts.not_work(profile),
+        claimed=claimed,
     )
     st.plotly_chart(
         figure, key=selection.widget_key(_CHART), selection_mode="points",

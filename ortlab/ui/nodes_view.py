@@ -31,6 +31,7 @@ _COLUMNS = (
     Column("p95_us", "p95 per run", "time", "From 20 runs on.", group="run"),
     Column("run_count", "Runs", "count"),
     Column("self_us", "Self time, all runs", "time", group="sum"),
+    Column("corrected_self_us", "Less the profiler, all runs", "time", group="sum"),
     Column("device_us", "On the device, all runs", "time", group="sum"),
     Column("kind", "The time is"),
     Column("calls", "Calls", "count"),
@@ -51,6 +52,8 @@ _SORTS: dict[str, Callable[[NodeRow], Any]] = {
     "Order of execution": lambda n: n.order,
     "Name": lambda n: n.name,
 }
+_KINDS = {"launch": "a launch", "wait": "a wait", "device": "on the device",
+          "profiler": "mostly the profiler"}  # fmt: skip
 _FILTERS = ("nodes-search", "nodes-op", "nodes-provider")
 
 
@@ -61,7 +64,7 @@ def show(profile: Profile, scopes: Scopes | None = None) -> None:
         return
     tree = tree_of(profile, scopes, device=True)
     found = _sorted(_filtered(profile, tree.path_of))
-    operators_view.unclaimed(profile)
+    operators_view.doubts(profile)
     if not found:
         st.caption(f"0 of {units.count(len(profile.nodes))} nodes match.")
         st.button("Clear filters", key="nodes-clear", on_click=_clear_filters)
@@ -176,8 +179,9 @@ def _row(
         "p95_us": node.p95_us,
         "run_count": node.run_count or None,
         "self_us": node.self_us,
+        "corrected_self_us": node.corrected_self_us,
         "device_us": node.device_us,
-        "kind": None if node.time_kind == "host" else node.time_kind,
+        "kind": _KINDS.get(node.doubt or node.time_kind),
         "calls": node.calls,
         "input_shapes": node.input_shapes or None,
         "output_shapes": node.output_shapes or None,

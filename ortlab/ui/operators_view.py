@@ -28,6 +28,13 @@ _FIGURES = (
     Column("mean_us", "Mean per call", "time", group="call"),
     Column("self_us", "Self time, all runs", "time", "Nested nodes left out.", group="sum"),
     Column("total_us", "With nested, all runs", "time", group="sum"),
+    Column(
+        "corrected_self_us",
+        "Less the profiler, all runs",
+        "time",
+        "What the profiler is proven to add taken off.",
+        group="sum",
+    ),
     Column("device_us", "On the device, all runs", "time", group="sum"),
     Column("calls", "Calls", "count"),
     Column("node_count", "Nodes", "count"),
@@ -46,7 +53,8 @@ _FIRST = {
     "provider": (Column("name", "Provider"),),
     "module": (Column("name", "Module"),),
 }  # fmt: skip
-_KIND_WORDS = {"launch": "launch", "wait": "wait", "device": "on the device", "host": "work"}
+_KIND_WORDS = {"launch": "a launch", "wait": "a wait", "device": "on the device",
+               "profiler": "mostly the profiler", "host": "work"}  # fmt: skip
 
 
 def show(profile: Profile, scopes: Scopes | None = None) -> None:
@@ -62,7 +70,7 @@ def show(profile: Profile, scopes: Scopes | None = None) -> None:
     if not found:
         st.caption(_NOTHING[by])
         return
-    unclaimed(profile)
+    doubts(profile)
     _chart(profile, found, by)
     _table(found, by)
 
@@ -75,8 +83,8 @@ _NOTHING = {
 }
 
 
-def unclaimed(profile: Profile) -> None:
-    """One line where no share of the work can be told, with the reason; else nothing."""
+def doubts(profile: Profile) -> None:
+    """One line for each reason why times are shown in grey; nothing where all of them stand."""
     found = [words.safe(providers.label(name), limit=40) for name in parts.not_work(profile)]
     if found:
         st.caption(
@@ -84,6 +92,11 @@ def unclaimed(profile: Profile) -> None:
             f"return{'s' * (len(found) == 1)} before the work is done. Times of such nodes are "
             "those of the **launch**, or of the **wait** for the device; without device events "
             "in the file they tell no share of the work."
+        )
+    if any(row.doubt == "profiler" for row in (*profile.operators, *profile.nodes)):
+        st.caption(
+            ":material/hourglass_empty: Grey: calls so short that the profiler itself may be most "
+            "of their time."
         )
 
 
@@ -123,7 +136,7 @@ def _chart(profile: Profile, found: Sequence[Part], by: str) -> None:
 def _table(found: Sequence[Part], by: str) -> None:
     rows = [_row(part) for part in found]
     columns = [*_FIRST[by], *(_OF_MODULES if by == "module" else _FIGURES)]
-    if any(part.time_kind != "host" for part in found):
+    if any(part.doubt or part.time_kind != "host" for part in found):
         columns.insert(len(_FIRST[by]), _KIND)
     marked = _selected(found, by)
     base = f"parts-{by}-table"
@@ -159,13 +172,14 @@ def _row(part: Part) -> dict[str, Any]:
         "provider": providers.label(part.provider),
         "input_shapes": part.input_shapes or None,
         "output_shapes": part.output_shapes or None,
-        "kind": _KIND_WORDS.get(part.time_kind, part.time_kind),
+        "kind": _KIND_WORDS.get(part.doubt or part.time_kind, part.time_kind),
         "share": part.share,
         "cumulative_share": part.cumulative_share,
         "p50_us": part.p50_us,
         "mean_us": part.mean_us,
         "self_us": part.self_us,
         "total_us": part.total_us,
+        "corrected_self_us": part.corrected_self_us,
         "device_us": part.device_us,
         "calls": part.calls,
         "node_count": part.node_count,

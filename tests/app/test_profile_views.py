@@ -157,6 +157,30 @@ def test_the_flame_of_a_large_model_stays_below_what_may_be_sent() -> None:
     assert len(figure.to_json()) < 100_000
 
 
+def test_launch_times_are_grey_blocks_that_tell_no_share() -> None:
+    figure = flame.of_profile(PROFILES["launches"])
+    assert set(figure.data[0].marker.color) & {flame.DOUBT_COLOR}
+    assert "%" not in "".join((*figure.data[0].text, *figure.data[0].hovertext))
+    assert "launch time, not the work" in figure.data[0].hovertext[0]
+
+
+def test_a_module_is_in_doubt_when_most_of_its_time_is() -> None:
+    rows = [("/a/b/Add", "profiler", 60), ("/a/b/Mul", None, 40), ("/a/c/Add", None, 300)]
+    nodes = tuple(
+        NodeRow(name=name, op_type="Add", provider=CPU, calls=1, total_us=us, self_us=us,
+                p50_us=1.0, order=i, doubt=doubt)
+        for i, (name, doubt, us) in enumerate(rows)
+    )  # fmt: skip
+    shown = Profile(source="test", nodes=nodes)
+    tree = modules.tree(shown)
+    doubts = {
+        "/".join(b.path): b.doubt
+        for b in module_blocks.blocks(tree, shown, tree.root)
+        if b.kind == "module"
+    }
+    assert doubts == {"": None, "a": None, "a/b": "profiler", "a/c": None}
+
+
 def test_the_chosen_node_is_outlined_in_the_flame() -> None:
     shown = PROFILES["one node"]
     tree = modules.tree(shown)
