@@ -1,8 +1,10 @@
 """Which node of one recording does the work of which node of another.
 
-In this order: same scope, name and operator; same name once ONNX Runtime's decorations are
-taken away; what is left between two such pairs by operator and shapes, in the order of
-execution. The last step aligns sequences, so a surplus node on one side shifts nobody.
+In this order: same scope, name and operator; same name and kind of operator once ONNX Runtime's
+decorations are taken away; what is left between two such pairs by operator and shapes, in the
+order of execution. The last step aligns sequences, so a surplus node on one side shifts nobody.
+
+A name alone proves nothing: a fused Conv is called after the Relu that it swallowed.
 """
 
 from __future__ import annotations
@@ -48,7 +50,6 @@ def match(base: Sequence[NodeRow], other: Sequence[NodeRow]) -> Matching:
     search = _Search(base, other)
     search.by_key(search.name_key, "name")
     search.by_key(search.canonical_key, "canonical name")
-    search.by_key(search.bare_key, "canonical name")
     for place in _places(search.pairs, len(base), len(other)):
         search.align(place)
     pairs = tuple(sorted(search.pairs, key=lambda pair: pair.base))
@@ -90,11 +91,6 @@ class _Search:
         """Scope, name and operator without decorations."""
         made = self._names[side][i]
         return (made.scope, made.name, made.family) if made.name else None
-
-    def bare_key(self, side: int, i: int) -> Hashable | None:
-        """Scope and name without decorations: a fused node may have another operator."""
-        made = self._names[side][i]
-        return (made.scope, made.name) if made.stands_for_itself else None
 
     def align(self, place: Place) -> None:
         """Pair what is free between two anchors by operator, shapes and order."""

@@ -40,7 +40,6 @@ _SAME_WORK = {
 """Operators that do the work of another one, in another number format or with more fused in."""
 _INSERTED = frozenset({"ReorderInput", "ReorderOutput", "MemcpyToHost", "MemcpyFromHost"})
 _PUT_IN_TOO = frozenset({"Transpose", "Cast"})
-_CONVERTERS = frozenset({"QuantizeLinear", "DequantizeLinear", "Cast", "Transpose"})
 _VARIANT_PREFIXES = ("QLinear", "QOrdered", "Nhwc", "Fused")
 _DIMENSIONS = re.compile(r"\[([^\]]*)\]")
 
@@ -56,11 +55,6 @@ class Names(Struct, frozen=True):
     first_input: tuple[str, ...] | None
     """Sizes of its first input in ascending order, as layouts permute them; None: not told."""
     first_output: tuple[str, ...] | None
-
-    @property
-    def stands_for_itself(self) -> bool:
-        """False for a node that is called after the tensor it converts, and not after its work."""
-        return bool(self.name) and self.family not in _CONVERTERS
 
     @property
     def modules(self) -> tuple[str, ...]:

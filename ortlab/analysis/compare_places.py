@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ortlab.analysis.compare_match import Matching, Pair, Place
+from ortlab.analysis.compare_names import canonical
 from ortlab.analysis.module_names import module_path
 from ortlab.domain.compare import GroupChange, GroupKind
 from ortlab.domain.trace import NodeRow
@@ -27,6 +28,10 @@ class Times(NamedTuple):
         """Their names."""
         return tuple(self.rows[i].name for i in numbers)
 
+    def plain(self, number: int) -> str:
+        """The name of a node without what ONNX Runtime added."""
+        return canonical(self.rows[number].name, self.rows[number].op_type)
+
     def module(self, number: int) -> Path:
         """The module that a node's name tells."""
         return module_path(self.rows[number].name)
@@ -44,8 +49,8 @@ def _of_place(place: Place, base: Times, other: Times) -> list[GroupChange]:
         return [_group("replaced", None, removed, added, base, other)]
     made = []
     if place.anchor is not None:
-        folded = _in_module(removed, base, place.anchor.base)
-        split = _in_module(added, other, place.anchor.other)
+        folded = _belonging(removed, base, place.anchor.base, other.plain(place.anchor.other))
+        split = _belonging(added, other, place.anchor.other, base.plain(place.anchor.base))
         if folded:
             made.append(_group("folded", place.anchor, folded, (), base, other))
         if split:
@@ -63,11 +68,18 @@ def _same_work(place: Place, base: Times, other: Times) -> bool:
     return not any(modules)
 
 
-def _in_module(numbers: Sequence[int], times: Times, anchor: int) -> tuple[int, ...]:
-    """The first of them without a gap that lie in the module of the node before them."""
+def _belonging(
+    numbers: Sequence[int], times: Times, anchor: int, counterpart: str
+) -> tuple[int, ...]:
+    """The first of them without a gap that belong to the node before them.
+
+    They lie in its module, or come before the one that its counterpart is called after: a fused
+    node has the name of the last thing that it does.
+    """
     around = times.module(anchor)
-    kept: list[int] = []
-    for number in numbers:
+    named = [k for k, number in enumerate(numbers) if times.plain(number) == counterpart]
+    kept = list(numbers[: named[-1] + 1]) if named else []
+    for number in numbers[len(kept) :]:
         if not _near(around, times.module(number)):
             break
         kept.append(number)

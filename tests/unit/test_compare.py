@@ -83,6 +83,18 @@ def test_a_surplus_node_shifts_nobody() -> None:
     assert [n.name for n in found.added] == ["surplus"]
 
 
+def test_a_fused_node_is_the_counterpart_of_its_work_not_of_its_name() -> None:
+    """ONNX Runtime calls a Conv with a Relu in it after what the Relu wrote."""
+    found = compare(
+        profile(node("/1/Conv", "Conv", 90.0), node("/2/Relu", "Relu", 4.0)),
+        profile(node("/2/Relu_output_0_nchwc", "Conv", 60.0)),
+    )
+    assert matches(found) == {"/1/Conv": ("/2/Relu_output_0_nchwc", "op and shapes")}
+    assert [n.name for n in found.removed] == ["/2/Relu"]
+    assert [(g.kind, g.removed) for g in found.groups] == [("folded", ("/2/Relu",))]
+    assert (found.groups[0].base_us, found.groups[0].other_us) == (94.0, 60.0)
+
+
 def test_nodes_of_other_shapes_are_no_pair() -> None:
     found = compare(
         profile(node("a", output_shapes="float[2,3]")),
