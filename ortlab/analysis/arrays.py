@@ -19,11 +19,23 @@ def whole_column(file: Any, name: str, *, absent: int = NOT_TOLD) -> Ints:
 
     One column at a time, because Arrow's form of all of them takes as much again.
     """
-    chunks = file.read(columns=[name])[name].chunks
-    filled = (chunk.fill_null(absent) if chunk.null_count else chunk for chunk in chunks)
-    pieces = [np.asarray(chunk) for chunk in filled]
+    return numbers(file.read(columns=[name])[name], absent=absent)
+
+
+def numbers(column: Any, *, absent: int = NOT_TOLD) -> Ints:
+    """A column of Arrow's whole numbers as 64-bit integers, `absent` where it is null."""
+    filled = (chunk.fill_null(absent) if chunk.null_count else chunk for chunk in column.chunks)
+    pieces = [_in_place(chunk) for chunk in filled]
     joined = np.concatenate(pieces) if pieces else np.empty(0, np.int64)
     return joined.astype(np.int64, copy=False)
+
+
+def _in_place(chunk: Any) -> Any:
+    # Arrow's own way to numpy imports pandas where it is there: 45 MB and a quarter of a second.
+    if not len(chunk):
+        return np.empty(0, np.int64)
+    values = np.frombuffer(chunk.buffers()[1], f"i{chunk.type.bit_width // 8}")
+    return values[chunk.offset : chunk.offset + len(chunk)]
 
 
 def combined(first: Ints, second: Ints) -> Ints:

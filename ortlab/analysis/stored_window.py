@@ -12,12 +12,11 @@ import numpy as np
 from msgspec import Struct
 
 from ortlab.analysis import stored_events
-from ortlab.analysis.arrays import Flags, Ints
+from ortlab.analysis.arrays import Flags, Ints, numbers
 from ortlab.analysis.stored_events import FACTS_KEY, LANES_KEY, SIGNATURES_KEY, StoredTrace
 from ortlab.domain.trace import (
     CORRELATION_COLUMN,
     MEMORY_COLUMNS,
-    NOT_TOLD,
     Signature,
     TraceFacts,
 )
@@ -80,19 +79,19 @@ def _gathered(path: Path, file: Any, start_us: int, end_us: int, limit: int) -> 
         lanes=msgspec.json.decode(notes[LANES_KEY]),
         columns={name: kept[name] for name in HOT},
     )
-    numbers = {name: kept[name] for name in names}
-    return Window(stored=stored, numbers=numbers, shortest_left_out=left_out)
+    told = {name: kept[name] for name in names}
+    return Window(stored=stored, numbers=told, shortest_left_out=left_out)
 
 
 def _groups(file: Any, names: list[str], start_us: int, end_us: int) -> Iterator[dict[str, Ints]]:
     """Of each group of rows those in the window; other columns are read only where some are."""
     for number in range(file.num_row_groups):
         times = file.read_row_group(number, columns=["ts", "dur"])
-        ts, dur = _ints(times["ts"]), _ints(times["dur"])
+        ts, dur = numbers(times["ts"]), numbers(times["dur"])
         keep = _open(ts, dur, start_us, end_us)
         if keep.any():
             rest = file.read_row_group(number, columns=["sig", "lane", *names])
-            found = {name: _ints(rest[name])[keep] for name in ("sig", "lane", *names)}
+            found = {name: numbers(rest[name])[keep] for name in ("sig", "lane", *names)}
             yield {**found, "ts": ts[keep], "dur": dur[keep]}
 
 
@@ -129,9 +128,3 @@ def _longest(duration: Ints, limit: int) -> Ints:
         return np.arange(len(duration))
     chosen: Ints = np.sort(np.argsort(-duration, kind="stable")[:limit])
     return chosen
-
-
-def _ints(column: Any) -> Ints:
-    whole = column.combine_chunks()
-    filled = whole.fill_null(NOT_TOLD) if whole.null_count else whole
-    return np.asarray(filled).astype(np.int64, copy=False)

@@ -52,6 +52,23 @@ def test_importing_ortlab_loads_nothing_heavy() -> None:
     assert run.stdout.strip() == "[]"
 
 
+def test_reading_a_trace_loads_no_pandas(tmp_path: Path) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+from ortlab.analysis import digest
+from ortlab.worker import traces
+folder = Path({str(tmp_path)!r})
+traces.decode(Path("tests/data/cpu_control_flow.json"), folder / "events.parquet")
+digest.digest(folder / "events.parquet", folder)
+print("pandas" in sys.modules)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert run.stdout.strip() == "False"
+
+
 def test_no_text_names_a_place_of_one_machine() -> None:
     needles = ("/" + "work/", "/" + "root/", "file:" + "///opt")
     offenders = [
