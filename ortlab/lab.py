@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +16,12 @@ from ortlab.domain.finding import Finding
 from ortlab.domain.machine import MachineReport, Noise
 from ortlab.domain.model import FixReport, ModelInfo, SampleModel
 from ortlab.domain.placement import Placement
-from ortlab.domain.roofline import Peaks
 from ortlab.domain.study import Progress, StopRule, StudySpec, StudySummary
-from ortlab.domain.trace import Profile, TraceEvent
 from ortlab.errors import MeasurementError, RequestError
+from ortlab.recordings import Recordings
 
 if TYPE_CHECKING:
-    from ortlab.analysis.summary import TraceSummary
-    from ortlab.jobs.node_weights import Weights
-    from ortlab.settings import Settings
-    from ortlab.store.home import Store
-    from ortlab.views import ComparisonView, ProfileView, StudyView
+    from ortlab.views import ProfileView, StudyView
 
 FINISHED = ("done", "failed", "cancelled", "lost")
 POLL_S = 0.2
@@ -38,11 +32,8 @@ PROFILE_SECONDS = 2.0
 Watcher = Callable[[Progress], None]
 
 
-class Lab:
+class Lab(Recordings):
     """A laboratory with its own home. Safe to share between threads."""
-
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
 
     @classmethod
     def open(cls, home: str | Path | None = None) -> Lab:
@@ -55,13 +46,6 @@ class Lab:
     def home(self) -> Path:
         """The folder that holds everything; deleting it is a clean uninstall."""
         return self.settings.home
-
-    @cached_property
-    def store(self) -> Store:
-        """Where everything is kept."""
-        from ortlab.store.home import Store
-
-        return Store(self.settings)
 
     # ---- models
 
@@ -97,12 +81,6 @@ class Lab:
         """Every model that was added, the last one first."""
         return self.store.models.all()
 
-    def scopes(self, model_id: str) -> Mapping[str, tuple[str, ...]]:
-        """The module of each node and tensor of an added model, as far as its file tells."""
-        from ortlab.jobs import scopes
-
-        return scopes.scopes_of(self.store, model_id)
-
     def fix(self, path: str | Path, out: str | Path, *, only: str | None = None) -> FixReport:
         """What was repaired on the way from `path` to `out`."""
         from ortlab.store import incoming
@@ -125,26 +103,6 @@ class Lab:
         if noise:
             report = msgspec.structs.replace(report, noise=self._noise())
         return report
-
-    def peaks(
-        self, threads: int | None = None, *, refresh: bool = False, on_progress: Any = None
-    ) -> Peaks:
-        """The roofs of this machine, kept or measured now; `on_progress(done_share, what)`."""
-        from ortlab.jobs import peaks
-
-        return peaks.peaks(self.store, threads=threads, refresh=refresh, on_progress=on_progress)
-
-    def known_peaks(self, threads: int | None = None) -> Peaks | None:
-        """The roofs of this machine for so many threads; None while they are not measured."""
-        from ortlab.jobs import peaks
-
-        return peaks.known(self.store, threads=threads)
-
-    def node_weights(self, study_id: str, configuration_id: str) -> Weights:
-        """Weights of the nodes of one row, which its trace leaves out; empty where not known."""
-        from ortlab.jobs import node_weights
-
-        return node_weights.weights_of(self.store, study_id, configuration_id)
 
     # ---- from a question to an answer
 
@@ -288,44 +246,6 @@ class Lab:
         view = self._measure(self.add_model(path), ask, on_progress)
         return self.profile_of(view.record.id, view.record.baseline)
 
-    def profile_of(
-        self, study_id: str, configuration_id: str, *, steady: bool = False
-    ) -> ProfileView:
-        """The profile of one row of a study; `steady` leaves warm-up runs out."""
-        from ortlab.jobs import explain
-
-        record = explain.profile_of(self.store, study_id, configuration_id, steady=steady)
-        return self._profile_view(record, study_id, configuration_id)
-
-    def open_trace(self, path: str | Path) -> str:
-        """The id of a foreign ORT trace, read once and kept."""
-        from ortlab.store.reading import reading
-
-        with reading(user_path(path), self.settings) as begun:
-            # The child is at work while the store is opened.
-            return self.store.traces.keep(begun)
-
-    def trace(self, trace_id: str, *, steady: bool = False) -> ProfileView:
-        """The profile of an opened trace."""
-        from ortlab.jobs import explain
-
-        record = explain.profile_of_trace(self.store, trace_id, steady=steady)
-        return self._profile_view(record, trace_id, None)
-
-    def summary(self, source_id: str, configuration_id: str | None = None) -> TraceSummary:
-        """Everything small about a trace: both profiles, memory, threads."""
-        from ortlab.jobs import explain
-
-        return explain.summary(explain.digest_of(self.store, source_id, configuration_id))
-
-    def timeline(
-        self, source_id: str, configuration_id: str | None = None, *, run: int = 0
-    ) -> list[TraceEvent]:
-        """The node events of one run, of a study's row or of an opened trace."""
-        from ortlab.jobs import explain
-
-        return explain.timeline(self.store, source_id, configuration_id, run=run)
-
     def placement(
         self, path: str | Path, provider: str, *, on_progress: Watcher | None = None, **asked: Any
     ) -> Placement:
@@ -356,14 +276,6 @@ class Lab:
         return self.submit(explain.fix_spec(
             self.store, study_id, diagnosis=diagnosis, configuration_id=configuration_id
         ))  # fmt: skip
-
-    def compare(self, base: str | Path, other: str | Path) -> ComparisonView:
-        """What differs between two studies, rows (`STUDY/CONFIGURATION`) or traces."""
-        from ortlab.jobs import comparing
-        from ortlab.views import ComparisonView
-
-        found = comparing.compare(self.store, base, other, open_trace=self.open_trace)
-        return ComparisonView(found)
 
     # ---- to take away
 
@@ -396,16 +308,6 @@ class Lab:
         raise RequestError(f"There is no export '{kind}'.", hint="Ask for python or recipe.")
 
     # ---- inside
-
-    def _profile_view(self, record: Profile, source_id: str, row_id: str | None) -> ProfileView:
-        from ortlab.jobs import explain
-        from ortlab.views import ProfileView
-
-        return ProfileView(
-            record,
-            events=lambda run: self.timeline(source_id, row_id, run=run),
-            stored=lambda: explain.digest_of(self.store, source_id, row_id).events,
-        )
 
     def _feeds(self, spec: StudySpec) -> Path | None:
         return None if spec.input_npz is None else self.store.artifacts.path(spec.input_npz)
