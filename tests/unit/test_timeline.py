@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,85 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ortlab.analysis import lanes, timeline, timeline_layout
-from ortlab.analysis.derived import derive
+from ortlab.analysis import timeline, timeline_layout
 from ortlab.analysis.timeline_layout import Drawn, Items, Runs
-from ortlab.domain.timeline import DEVICE_CLOCK, Buckets, Lane, Spans, Window
+from ortlab.domain.timeline import Buckets, Lane, Spans
 from ortlab.errors import RequestError, TraceError
-from tests.trace_text import decoded, node, recorded, session, text
-
-KINDS = ("MatMul", "Add", "Relu", "Conv")
-NOTHING = np.empty(0, np.int64)
-
-
-def stored(content: str | bytes) -> Path:
-    """The timeline of a trace with this content."""
-    _, events = decoded(content)
-    lanes.write(derive(events), events.parent)
-    return events.parent / "timeline.bin"
-
-
-def laid(
-    spans: list[tuple[int, int]],
-    folder: Path,
-    *,
-    item: list[int] | None = None,
-    names: list[str] | None = None,
-    lane: list[int] | None = None,
-) -> Path:
-    """A timeline of bare (start, duration) pairs."""
-    names = names or list(KINDS)
-    count = len(spans)
-    start, duration = (np.array([s[i] for s in spans], np.int64) for i in (0, 1))
-    of_lane = np.array(lane or [0] * count, np.int64)
-    drawn = Drawn(
-        start=start,
-        duration=duration,
-        self_us=duration,
-        lane=of_lane,
-        depth=np.zeros(count, np.int64),
-        item=np.array(item or [i % len(names) for i in range(count)], np.int64),
-        run=np.full(count, -1, np.int64),
-    )
-    pairs = [(KINDS[i % len(KINDS)], "CPUExecutionProvider") for i in range(len(names))]
-    path = folder / "timeline.bin"
-    timeline_layout.store(
-        path,
-        drawn=drawn,
-        lanes=[Lane(name=f"thread {i + 1}") for i in range(int(of_lane.max(initial=0)) + 1)],
-        items=Items(names, pairs, np.arange(len(names))),
-        runs=Runs(NOTHING, NOTHING, np.empty(0, bool), NOTHING),
-    )
-    return path
-
-
-def told(found: Window) -> list[tuple[str, int, int]]:
-    """Name, start and duration of every event of a window."""
-    assert found.bucket_count == 0
-    return sorted(
-        (found.items[item].name, start, duration)
-        for row in found.rows
-        if isinstance(row, Spans)
-        for item, start, duration in zip(
-            row.item, row.starts_us(found.start_us), row.duration_us, strict=True
-        )
-    )
-
-
-def borders(found: Window) -> list[int]:
-    """Where the parts of a window begin, and where the last ends."""
-    length, count = found.end_us - found.start_us, found.bucket_count
-    return [found.start_us + part * length // count for part in range(count + 1)]
-
-
-def clipped(spans: list[tuple[int, int]], low: int, high: int) -> int:
-    """Time of the spans between two moments."""
-    return sum(max(0, min(s + d, high) - max(s, low)) for s, d in spans)
-
-
-def parts(row: Buckets) -> list[int]:
-    """The numbers of the parts that are not empty."""
-    return list(itertools.accumulate(row.steps))
+from tests.timelines import KINDS, borders, clipped, laid, parts, told
 
 
 @st.composite
@@ -249,94 +173,6 @@ def test_absurd_times_do_not_leave_their_type(tmp_path: Path) -> None:
     found = timeline.window(path, start_us=0, end_us=far + 100)
     assert [s for _, s, _ in told(found)] == [7, 0, far + 20]
     assert len(told(timeline.window(path, start_us=2**40, end_us=2**41))) == 1
-
-
-def test_a_recorded_trace_is_drawn_as_its_file_tells() -> None:
-    content = recorded("cpu_control_flow")
-    expected = sorted(
-        (event["name"].removesuffix("_kernel_time"), event["ts"], event["dur"])
-        for event in json.loads(content)
-        if event["cat"] == "Node" and event["name"].endswith("_kernel_time")
-    )
-    found = timeline.window(stored(content), start_us=0, end_us=10**7)
-    assert told(found) == expected
-    assert found.lanes[0].depths == (0, 1, 2)
-
-
-def test_own_time_is_told_where_other_events_are_nested() -> None:
-    path = stored(text([node("inner", 2, 6), node("loop", 0, 10, op="Loop")]))
-    found = timeline.window(path, start_us=0, end_us=10)
-    outer = next(row for row in found.rows if found.items[row.item[0]].name == "loop")
-    assert outer.self_us == {0: 4}
-
-
-def test_times_of_the_devices_own_clock_are_on_an_axis_of_their_own(shared_folder: Path) -> None:
-    path = stored((shared_folder / "traces/own/webgpu127_swiftshader_t.json").read_bytes())
-    extents = timeline.contents(path).extents
-    assert set(extents) == {"host", DEVICE_CLOCK}
-    host = timeline.window(path, start_us=0, end_us=10**8)
-    device = timeline.window(path, start_us=0, end_us=10**8, clock=DEVICE_CLOCK)
-    assert not any(lane.is_device for lane in host.lanes)
-    assert all(lane.is_device for lane in device.lanes)
-    assert (host.event_count, device.event_count) == (22, 16)
-    assert device.runs == ()
-
-
-def test_the_thread_that_calls_the_model_comes_first() -> None:
-    path = stored(text([
-        node("pool", 1, 2, tid=9), node("mine", 4, 2, tid=5), session("model_run", 0, 10, tid=5),
-    ]))  # fmt: skip
-    first, second = timeline.contents(path).lanes
-    assert "thread 5" in first.detail
-    assert "calls the model" in first.detail
-    assert "thread 9" in second.detail
-
-
-def test_the_window_of_a_run_holds_what_ran_in_it() -> None:
-    path = stored(recorded("cpu_control_flow"))
-    found = timeline.run_window(path, 1)
-    number, start, duration, _ = found.runs[0]
-    assert (number, found.start_us, found.end_us) == (1, start, start + duration)
-    assert found.event_count == len(timeline.run_events(path, run=1))
-
-
-def test_events_of_a_run_have_threads_depths_and_own_times() -> None:
-    content = recorded("cpu_control_flow")
-    events = timeline.run_events(stored(content), run=1)
-    starts = sorted(e["ts"] for e in json.loads(content) if e["name"] == "model_run")
-    inside = [e for e in json.loads(content)
-              if e["name"].endswith("_kernel_time") and e["ts"] >= starts[1]]  # fmt: skip
-    assert len(events) == len(inside)
-    tops = sum(e.duration_us for e in events if e.depth == 0)
-    assert sum(event.self_us for event in events) == tops
-    assert {event.depth for event in events} == {0, 1, 2}
-    assert {event.op_type for event in events} == {e["args"]["op_name"] for e in inside}
-    assert [e.start_us for e in events] == sorted(e.start_us for e in events)
-
-
-def test_events_of_concurrent_runs_are_kept_apart() -> None:
-    path = stored(text([
-        node("a", 1, 5, tid=1), node("b", 2, 5, tid=2),
-        session("model_run", 0, 10, tid=1), session("model_run", 1, 10, tid=2),
-    ]))  # fmt: skip
-    assert [e.name for e in timeline.run_events(path, run=0)] == ["a"]
-    assert [e.name for e in timeline.run_events(path, run=1)] == ["b"]
-
-
-def test_the_shortest_events_of_a_run_are_left_out_and_counted(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(timeline, "MAX_EVENTS", 3)
-    events = timeline.run_events(
-        stored(text([node(f"n{i}", i * 100, i) for i in range(10)])), run=0
-    )
-    assert [event.duration_us for event in events] == [7, 8, 9]
-    assert events.dropped_count == 7
-
-
-def test_a_run_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(RequestError, match="no run 2"):
-        timeline.run_events(stored(recorded("cpu_control_flow")), run=2)
 
 
 @pytest.mark.parametrize(("start", "end", "clock"), [(5, 5, "host"), (9, 1, "host"), (0, 9, "x")])
