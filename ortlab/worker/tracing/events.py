@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Iterator
 from typing import Any, TypeAlias
@@ -167,12 +169,26 @@ _TEXT_OF_NUMBER = frozenset(DEVICE_TEXTS)
 
 
 def _decoded(body: bytes) -> Event | None:
-    """The event, if this is valid JSON in valid UTF-8 and an object."""
+    """The event, if this is valid JSON in valid UTF-8 and an object.
+
+    A number that is none, or too large for any type, is null.
+    """
     try:
         found = _ANYTHING.decode(body)
     except UNREADABLE:
-        return None
+        try:
+            found = _TOLERANT.decode(body.decode())
+        except (ValueError, RecursionError):
+            return None
     return found if isinstance(found, dict) else None
+
+
+def _finite(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
+_TOLERANT = json.JSONDecoder(parse_float=_finite, parse_constant=lambda _: None)
 
 
 def _several(line: bytes) -> list[Event]:

@@ -21,6 +21,13 @@ SESSION, NODE, KERNEL, API, OTHER_NODE = range(5)
 CATEGORIES = ("Session", "Node", "Kernel", "Api", "Node (other)")
 """Categories by their code in the stored events; unknown ones follow."""
 _CODES = {"Session": SESSION, "Node": NODE, "Kernel": KERNEL, "Api": API}
+_PRODUCERS = (
+    ("onnxruntime-mlx-ep", "the MLX execution provider's own tracer"),
+    ("onnxruntime-ep-vulkan", "the Vulkan execution provider's own tracer"),
+    ("cpu_op", "PyTorch's profiler"),
+    ("devtools.timeline", "a Chrome browser"),
+)
+"""What shows who wrote a foreign trace: part of the producer's name, or one of its categories."""
 # A hostile file may name each event's category differently.
 MAX_CATEGORIES = 100
 MORE = "(more)"
@@ -126,14 +133,22 @@ class Tally:
             )
         names = sorted(self._counts, key=lambda name: -self._counts[name])[:5]
         categories = ", ".join(f"'{_short(name)}'" for name in names)
-        producer = f" Its producer calls itself '{self._producer}'." if self._producer else ""
         raise TraceError(
             "This is a Chrome trace, but not an ONNX Runtime profile: it has no event of "
-            f"category Session or Node; its categories are {categories}.{producer}",
+            f"category Session or Node; its categories are {categories}.{self._writer()}",
             hint="Open it in Perfetto. For a profile of ONNX Runtime set "
             "SessionOptions.enable_profiling = True.",
             kind="not_ort_trace",
         )
+
+    def _writer(self) -> str:
+        """Who wrote the file, in a sentence, as far as it shows."""
+        producer = self._producer
+        calls = f" Its producer calls itself '{producer}'." if producer else ""
+        for sign, writer in _PRODUCERS:
+            if sign in producer.lower() or sign in self._counts:
+                return f" It was written by {writer}.{calls}"
+        return calls
 
     def facts(self, *, events: int, truncated: bool) -> TraceFacts:
         """Everything that was counted; `events` were kept."""

@@ -43,6 +43,7 @@ class Reader:
         self.columns = Columns(self.tally, sink, room=room, form=self._format)
         self._salvage = Salvage()
         self._truncated = False
+        self._commas = True
 
     def consume(self, stream: BinaryIO) -> None:
         """Read the stream to its end.
@@ -55,6 +56,7 @@ class Reader:
         source.check_head(head)
         shape = source.shape(head)
         blocks.skip(shape.start)
+        self._commas = shape.commas
         if self._format.takes_all:
             self._learn(_first_events(head[shape.start :]))
         read = self._lines if shape.one_per_line else self._objects
@@ -104,6 +106,9 @@ class Reader:
         listed = block.listed()
         if listed is None:
             return not block.text().strip(b" \t\r\n,[]")
+        if not self._commas:
+            # A list of lines without commas: in place of the line end there is room for one.
+            listed = memoryview(bytes(listed).replace(b"}\n{", b"},{").replace(b"}\r\n{", b"}\r,{"))
         try:
             unsound = self.columns.take(self._decoded(listed))
         except (*UNREADABLE, OverflowError):
@@ -234,6 +239,6 @@ def _lines_of(block: source.Block, places: Ints) -> list[int]:
 def _encoded(events: list[Event]) -> bytes:
     try:
         return msgspec.json.encode(events)
-    except (OverflowError, msgspec.MsgspecError):
-        # Numbers of more than 64 bits in arguments that nobody knows.
-        return json.dumps(events, ensure_ascii=False).encode()
+    except (OverflowError, UnicodeEncodeError, msgspec.MsgspecError):
+        # Numbers of more than 64 bits and halves of letters, in arguments that nobody knows.
+        return json.dumps(events, ensure_ascii=False).encode("utf-8", "replace")
