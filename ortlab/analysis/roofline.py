@@ -28,6 +28,8 @@ ON_PROCESSOR = frozenset({"", "CPUExecutionProvider", "XnnpackExecutionProvider"
                           "DnnlExecutionProvider", "ACLExecutionProvider"})  # fmt: skip
 # A node that takes no longer than this many empty nodes is mostly the cost of being a node.
 NEAR_DISPATCH = 2.0
+# Repeats that differ by more than this say that other programs were on the cores.
+_BUSY_SPREAD = 0.25
 # So far above a roof a figure needs an explanation.
 _ABOVE_ROOF = 1.1
 _LAUNCH_WHY = "launch times, without device times in the trace"
@@ -55,7 +57,11 @@ def roofline(
     """
     rows = [row for row in profile.nodes if row.calls > 0]
     works = {row.order: node_work.work(row, weights=_weights(row, weights or {})) for row in rows}
-    roofs = _Roofs(peaks, weights_bytes=sum(work.weight_bytes for work in works.values()))
+    roofs = _Roofs(
+        peaks,
+        weights_bytes=sum(work.weight_bytes for work in works.values()),
+        profiler_us=_profiler_us(profile, peaks),
+    )
     nodes = [_node(row, works[row.order], roofs, profile) for row in rows]
     run_us = sum(node.time_us for node in nodes)
     nodes = [_with_share(node, run_us) for node in nodes]
@@ -78,6 +84,17 @@ def roofline(
     )
 
 
+def _profiler_us(profile: Profile, peaks: Peaks) -> float:
+    """What the profiler adds to a call: as an empty node shows, or more where the twin proves it.
+
+    Returns:
+        µs, to be taken off from the time of each call.
+    """
+    found = max(peaks.profiled_node_us - peaks.dispatch_us, 0.0)
+    proven = profile.correction.inside_us if profile.correction else 0.0
+    return max(found, proven)
+
+
 def _weights(row: NodeRow, known: Mapping[str, Sequence[Tensor | None]]) -> Sequence[Tensor | None]:
     """Its weights, if the graph that is known is the one it ran in: bodies reuse names."""
     return () if row.scope else known.get(row.name, ())
@@ -86,12 +103,12 @@ def _weights(row: NodeRow, known: Mapping[str, Sequence[Tensor | None]]) -> Sequ
 class _Roofs:
     """The roofs, and which of them hold for a model of a certain size."""
 
-    def __init__(self, peaks: Peaks, *, weights_bytes: int) -> None:
+    def __init__(self, peaks: Peaks, *, weights_bytes: int, profiler_us: float) -> None:
         self.peaks = peaks
+        # What the profiler adds to the time of a node, taken off from each call.
+        self.profiler_us = profiler_us
         # Every run reads all weights once, so that they stay in a cache only together.
         self.weights = self.level(weights_bytes)
-        # What the profiler adds to the time of a node that does nothing.
-        self.profiler_us = max(peaks.profiled_node_us - peaks.dispatch_us, 0.0)
 
     def level(self, size: float) -> MemoryRoof | None:
         """The smallest level that so many bytes fit in."""
@@ -129,14 +146,17 @@ def _node(row: NodeRow, work: Work, roofs: _Roofs, profile: Profile) -> NodeRoof
     runs = row.run_count or max(profile.counted_runs, 1)
     calls = row.calls / runs
     seen_us = _own_us(row, runs)
-    # The profiler's part cannot be more than the node's time itself.
-    time_us = max(
-        seen_us - calls * roofs.profiler_us, min(seen_us, calls * roofs.peaks.dispatch_us)
-    )
+    time_us = seen_us
+    if row.device_p50_us is None:
+        # The profiler's part cannot be more than what is above the cost of an empty node.
+        least_us = min(seen_us, calls * roofs.peaks.dispatch_us)
+        time_us = max(seen_us - calls * roofs.profiler_us, least_us)
     bound, bound_us, why = _bound(row, work, roofs, profile, seen_us=seen_us / calls)
     flops = None if work.flops is None else work.flops * calls
     moved = None if work.bytes is None else work.bytes * calls
     at_bound_us = None if bound_us is None else bound_us * calls
+    # Work over the time of a launch is no speed of anything.
+    worked_us = None if bound == "launch" else time_us
     return NodeRoof(
         order=row.order,
         name=row.name,
@@ -150,8 +170,8 @@ def _node(row: NodeRow, work: Work, roofs: _Roofs, profile: Profile) -> NodeRoof
         bytes=moved,
         weight_bytes=work.weight_bytes * calls,
         intensity=_ratio(flops, moved),
-        flop_per_s=_per_second(flops, time_us),
-        bytes_per_s=_per_second(moved, time_us),
+        flop_per_s=_per_second(flops, worked_us),
+        bytes_per_s=_per_second(moved, worked_us),
         attainable_flop_per_s=_per_second(flops, at_bound_us),
         bound_us=at_bound_us,
         reached_share=_ratio(at_bound_us, time_us),
@@ -175,7 +195,9 @@ def _bound(
 ) -> tuple[Bound, float | None, str]:
     """What holds one call of a node, the least time it then takes, and why that is not known."""
     if row.provider not in ON_PROCESSOR:
-        launched = row.provider in profile.async_providers and row.device_p50_us is None
+        launched = row.device_p50_us is None and (
+            row.provider in profile.async_providers or row.time_kind in ("launch", "wait")
+        )
         return ("launch", None, _LAUNCH_WHY) if launched else ("unknown", None, _DEVICE_WHY)
     if work.flops is None or work.data_bytes is None:
         return "unknown", None, work.why
@@ -230,13 +252,14 @@ def _caveats(
     report: RooflineReport, profile: Profile, *, threads: int | None, foreign: bool
 ) -> tuple[str, ...]:
     """Every limit of these figures that applies here."""
-    found = [_machine_caveat(report, foreign=foreign), _threads_caveat(report, threads)]
+    found = [_machine_caveat(report, foreign=foreign), _threads_caveat(report, threads),
+             _busy_caveat(report.peaks)]  # fmt: skip
     if report.uncounted_count:
         found.append(
             f"{_nodes(report.uncounted_count)}, {units.share(report.uncounted_share)} of the time, "
             f"{'is' if report.uncounted_count == 1 else 'are'} not counted: {_reasons(report)}."
         )
-    found.append(_correction_caveat(report))
+    found.append(_correction_caveat(report, profile))
     above = [n for n in report.nodes if (n.reached_share or 0) > _ABOVE_ROOF and not n.why]
     if above:
         found.append(
@@ -270,13 +293,27 @@ def _threads_caveat(report: RooflineReport, threads: int | None) -> str:
     return ""
 
 
-def _correction_caveat(report: RooflineReport) -> str:
-    extra = report.peaks.profiled_node_us - report.peaks.dispatch_us
-    if extra <= 0:
-        return "Times are as the profiler saw them, its own part included."
+def _busy_caveat(peaks: Peaks) -> str:
+    spreads = [r.spread_share for r in peaks.compute] + [r.spread_share for r in peaks.memory]
+    spread = max(spreads, default=0.0)
+    if spread <= _BUSY_SPREAD:
+        return ""
     return (
-        f"From the time of every call {units.time(extra)} is taken off: so much longer an empty "
-        "node looks here with the profiler on. Nodes with many inputs cost it more."
+        f"The repeats behind a roof differ by up to {units.share(spread)}: the machine was busy, "
+        "and the roofs may be higher. Measure them again when it is quiet."
+    )
+
+
+def _correction_caveat(report: RooflineReport, profile: Profile) -> str:
+    found_us = _profiler_us(profile, report.peaks)
+    if found_us <= 0:
+        return "Times are as the profiler saw them, its own part included."
+    proven = profile.correction is not None and found_us <= profile.correction.inside_us
+    return f"From the time of every call {units.time(found_us)} is taken off: " + (
+        "the part of the profiler that the run without it proves."
+        if proven
+        else "so much longer an empty node looks here with the profiler on. Nodes with many "
+        "inputs cost it more."
     )
 
 

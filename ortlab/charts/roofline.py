@@ -13,8 +13,10 @@ from ortlab.domain.roofline import BOUNDS, NodeRoof, Peaks, RooflineReport
 
 LIMIT = 300
 """Marks drawn, those with the most time; more hide each other."""
-# Nodes below this part of the time would stretch the axes by decades for nothing.
+# Nodes below these parts of the time, or of the highest roof, would stretch the axes by decades
+# for nothing.
 LEAST_SHARE = 1e-4
+LEAST_OF_ROOF = 1e-5
 HEIGHT_PX = 520
 _SMALLEST_PX, _LARGEST_PX = 7.0, 34.0
 # At least 3:1 on white and on the dark background, and no provider's colour.
@@ -61,8 +63,11 @@ def roofline(report: RooflineReport, *, selected: int | None = None) -> go.Figur
 def drawn(report: RooflineReport, *, selected: int | None = None) -> list[NodeRoof]:
     """The nodes that the figure shows: the costliest with arithmetic, and the selected one."""
     least_us = LEAST_SHARE * report.run_us
+    lowest = LEAST_OF_ROOF * max((r.flop_per_s for r in report.peaks.compute), default=0.0)
     found = [node for node in report.nodes if node.intensity and node.flop_per_s]
-    large = [node for node in found if node.time_us >= least_us][:LIMIT]
+    large = [
+        node for node in found if node.time_us >= least_us and (node.flop_per_s or 0) >= lowest
+    ][:LIMIT]
     return large + [node for node in found if node.order == selected and node not in large]
 
 
@@ -87,7 +92,7 @@ def _heights(peaks: Peaks, shown: Sequence[NodeRoof], *, left: float) -> tuple[f
     )
 
 
-def _kinds(peaks: Peaks, shown: Sequence[NodeRoof]) -> list[str]:
+def _kinds(peaks: Peaks, shown: Sequence[NodeRoof]) -> Sequence[str]:
     """Number types whose roofs are drawn: those that nodes use, and float in any case."""
     used = {node.kind for node in shown} | {"fp32"}
     found = [roof.kind for roof in peaks.compute if roof.kind in used]

@@ -128,6 +128,9 @@ def _headline(report: RooflineReport) -> None:
         f" ({units.count(row.node_count)} node{'s' * (row.node_count != 1)})"
         for row in sorted(report.bounds, key=lambda row: -row.time_us)
     ]
+    if not any(row.bound in ("compute", "memory", "dispatch") for row in report.bounds):
+        st.markdown(f"No node could be set against the roofs: {', '.join(parts)} of the time.")
+        return
     gain, share = units.time(report.total_gain_us), units.share(report.total_gain_share)
     st.markdown(
         f"If every classified node ran at its bound, a run would be **{gain}** ({share} of the "
@@ -174,7 +177,7 @@ def _left_out(report: RooflineReport, *, drawn: int) -> str:
         text += f" {_nodes(len(without))} without arithmetic are in the table only."
     hidden = sum(1 for n in report.nodes if n.intensity and n.flop_per_s) - drawn
     if hidden:
-        text += f" {_nodes(hidden)} with the least time are left out of the picture."
+        text += f" {_nodes(hidden)} with the least time or speed are left out of the picture."
     return text
 
 

@@ -26,9 +26,11 @@ SIDES = (512, 1024, 2048)
 LONGEST_PRODUCT_S = 0.4
 PRODUCT_S = 0.6
 MIN_REPEATS = 5
-# Windows of streaming, in which all threads run at the same time.
-WINDOWS = 6
-WINDOW_S = 0.08
+# Windows of streaming, in which all threads run at the same time: shorter than what a busy system
+# gives to another program at a stretch, so that some are left alone.
+WINDOWS = 40
+WINDOW_S = 0.012
+SLICE_BYTES = 4 << 20
 # Two lengths of a chain: the difference leaves out what a run costs however few nodes it has.
 CHAIN_NODES = (200, 1200)
 CHAIN_RUNS = 60
@@ -189,10 +191,11 @@ def _memory(level: list[Any], threads: int) -> dict[str, Any]:
 
 def _streamed(way: str, *, bytes_each: int, threads: int) -> list[float]:
     """Bytes per second of all threads together, of each window."""
-    gate = threading.Barrier(threads)
+    starts: list[float] = []
+    gate = threading.Barrier(threads, action=lambda: starts.append(time.perf_counter()))
     counts: list[list[float]] = [[] for _ in range(threads)]
     workers = [
-        threading.Thread(target=_stream, args=(way, bytes_each, gate, counts[i]))
+        threading.Thread(target=_stream, args=(way, bytes_each, gate, starts, counts[i]))
         for i in range(threads)
     ]
     for worker in workers:
@@ -202,40 +205,59 @@ def _streamed(way: str, *, bytes_each: int, threads: int) -> list[float]:
     return [sum(window) for window in zip(*counts, strict=True)]
 
 
-def _stream(way: str, bytes_each: int, gate: threading.Barrier, rates: list[float]) -> None:
-    """One thread's bytes per second in each window, the cost of calling left out."""
-    call, moved = _streaming(way, bytes_each)
-    nothing, _ = _streaming(way, 64)
-    call()
+def _stream(
+    way: str, size: int, gate: threading.Barrier, starts: list[float], rates: list[float]
+) -> None:
+    """One thread's bytes per second in each window.
+
+    The time counts from when all threads may go, so that one that comes late, and leaves the
+    memory to the others meanwhile, does not make the sum larger than it ever was.
+    """
+    slices = _slices(way, size)
+    for call, _ in slices:
+        call()
     for _ in range(WINDOWS):
-        call_s = _seconds_each(nothing, WINDOW_S / 20)
         gate.wait()
-        spent = max(_seconds_each(call, WINDOW_S) - call_s, 1e-9)
+        moved, count, spent = 0, 0, 0.0
+        while spent < WINDOW_S:
+            call, each = slices[count % len(slices)]
+            call()
+            moved, count = moved + each, count + 1
+            spent = time.perf_counter() - starts[-1]
         rates.append(moved / spent)
 
 
-def _seconds_each(call: Pass, window_s: float) -> float:
-    """Mean seconds of a call over a window."""
-    count, started = 0, time.perf_counter()
-    while True:
-        call()
-        count += 1
-        spent = time.perf_counter() - started
-        if spent >= window_s:
-            return spent / count
+def _slices(way: str, size: int) -> list[tuple[Pass, int]]:
+    """Calls that pass over so many bytes, all together or each again and again, and their bytes.
+
+    They are long enough that calling costs nothing, and short enough that all threads end a
+    window at almost the same time.
+    """
+    if size < SLICE_BYTES:
+        return [_streaming(way, size, times=SLICE_BYTES // size)]
+    count = size // SLICE_BYTES
+    return [_streaming(way, size // count, times=1) for _ in range(count)]
 
 
-def _streaming(way: str, size: int) -> tuple[Pass, int]:
-    """One pass over so many bytes, and how many it moves."""
+def _streaming(way: str, size: int, *, times: int) -> tuple[Pass, int]:
+    """One call that passes so often over so many bytes, and how many it moves in all."""
     import numpy as np
 
-    count = max(size // 4, 16)
     if way == "read":
         # The largest of all: one comparison for each number, as wide as the processor is.
-        source = np.arange(count, dtype=np.float32)
-        return source.max, 4 * count
-    source, target = np.ones(count // 2, np.float32), np.zeros(count // 2, np.float32)
-    return partial(np.copyto, target, source), 4 * count
+        source = _rows(np.float32(1), size // 4, times)
+        return source.max, source.size * 4
+    source, target = (_rows(np.float32(value), size // 8, times) for value in (1, 0))
+    return partial(np.copyto, target, source), source.size * 8
+
+
+def _rows(value: Any, count: int, times: int) -> Any:
+    """The same numbers in so many rows, each shifted by a cache line, so that none is skipped."""
+    import numpy as np
+
+    line = 16
+    numbers = np.full(count + line * times, value, np.float32)
+    return np.lib.stride_tricks.as_strided(numbers, (times, count), (4 * line, 4))
 
 
 # ---- nodes without work

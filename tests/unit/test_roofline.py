@@ -11,7 +11,7 @@ from ortlab.analysis import node_work, roofs
 from ortlab.analysis.roofline import NEAR_DISPATCH, roofline
 from ortlab.charts import roofline as charts
 from ortlab.domain.roofline import ComputeRoof, MemoryRoof, NodeRoof, Peaks, RooflineReport
-from ortlab.domain.trace import NodeRow, Profile, Run
+from ortlab.domain.trace import Correction, NodeRow, Profile, Run
 from tests import trace_text
 
 CPU = "CPUExecutionProvider"
@@ -134,13 +134,16 @@ def test_launch_times_are_not_classified() -> None:
     launched = node(0, us=500.0, provider=CUDA)
     report = roofline(profile(launched, async_providers=(CUDA,)), peaks())
     assert (only(report).bound, report.total_gain_us) == ("launch", 0.0)
+    assert only(report).flop_per_s is None
+    assert charts.drawn(report) == []
     assert any("launch" in text for text in report.caveats)
 
 
 def test_a_device_is_not_set_against_the_processors_roofs() -> None:
     on_device = node(0, us=500.0, provider=CUDA, device_p50_us=80.0)
     found = only(roofline(profile(on_device, async_providers=(CUDA,)), peaks()))
-    assert (found.bound, found.gain_us, found.time_us) == ("unknown", 0.0, pytest.approx(78.0))
+    # The profiler runs on the host: nothing is taken off from device time.
+    assert (found.bound, found.gain_us, found.time_us) == ("unknown", 0.0, pytest.approx(80.0))
 
 
 def test_a_holder_counts_only_the_time_outside_its_body() -> None:
@@ -221,7 +224,21 @@ def test_the_correction_never_takes_more_than_a_node_took() -> None:
     assert found.time_us == 1.0
 
 
+def test_the_part_of_the_profiler_that_the_twin_proves_is_taken_off_where_it_is_more() -> None:
+    proven = Correction(basis="measured", per_event_us=6.0, low_us=6.0, high_us=6.0, inside_us=5.0)
+    report = roofline(profile(node(0, us=42.0), correction=proven), peaks())
+    assert only(report).time_us == pytest.approx(37.0)
+    assert any("without it proves" in text for text in report.caveats)
+
+
 # ---- what is told
+
+
+def test_roofs_of_a_busy_machine_are_told() -> None:
+    rows = profile(node(0, us=42.0))
+    assert not any("busy" in text for text in roofline(rows, peaks()).caveats)
+    noisy = ComputeRoof(kind="fp32", flop_per_s=1e11, spread_share=0.9, side=512)
+    assert any("busy" in text for text in roofline(rows, peaks(compute=(noisy,))).caveats)
 
 
 def test_the_sentence_has_the_share_reached_and_the_gain_of_the_run() -> None:

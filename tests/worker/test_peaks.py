@@ -95,6 +95,13 @@ def test_a_product_that_the_runtime_refuses_is_told(
     assert answer.startswith("ONNX Runtime refuses")
 
 
+def test_no_level_is_slower_than_the_one_behind_it() -> None:
+    rates = [5.0, 9.0, 7.0, 2.0]
+    found = measuring._falling([{"level": str(i), "bytes_per_s": r} for i, r in enumerate(rates)])
+    assert [level["bytes_per_s"] for level in found] == [9.0, 9.0, 7.0, 2.0]
+    assert [level["level"] for level in found] == ["0", "1", "2", "3"]
+
+
 # ---- caches as Linux tells them
 
 
