@@ -96,6 +96,8 @@ def runs(
     by_start = np.lexsort((found.order, found.start, of_lane[found.lane]))
     spans = _Spans(found.start[by_start], found.duration[by_start], found.lane[by_start], of_lane)
     run_of = spans.holders(nodes)
+    if nested is not None:
+        _follow(nested, run_of)
     executors = session.where(_named(session, _EXECUTORS))
     own, counts = _executors(executors, spans)
     partial = _partial(spans, run_of, nodes, nested)
@@ -140,6 +142,13 @@ def run_rows(nodes: Events, table: RunTable, nested: Nesting) -> tuple[Run, ...]
     return tuple(
         Run(index=index, **dict(zip(told, row, strict=True))) for index, row in enumerate(rows)
     )
+
+
+def _follow(nested: Nesting, run_of: Ints) -> None:
+    """Give every event in a body the run of the node around it, whatever the clock says."""
+    for depth in range(1, int(nested.depth.max(initial=0)) + 1):
+        here = np.flatnonzero(nested.depth == depth)
+        run_of[here] = run_of[nested.parent[here]]
 
 
 def _run_events(session: Events) -> tuple[Events, bool]:
