@@ -5,8 +5,9 @@ program's libraries are imported; answers are put into a common form after it ha
 
 - `loop_sums`, `loop_table`: what anybody writes first: `json.load` and a loop.
 - `transformers`: ORT's own `onnxruntime.transformers.profile_result_processor`, as installed.
-- `explorer`: the steps of ORT's `profile_explorer` (whole file, records of strings, a pandas
-  frame, sums by operator), written anew because the tool is not part of the wheel; all runs.
+- `explorer`: the steps of ORT's `profile_explorer` (whole file, split at runs, filters, records
+  of strings for host and device, pandas frames, sums by operator), written anew because the
+  tool is not part of the wheel; of all runs, where the tool by default leaves the first out.
 - `ortlab_sums`, `ortlab_table`: ortlab's reader; `ortlab_store` writes what ortlab keeps.
 """
 
@@ -22,6 +23,7 @@ from typing import Any
 
 SUFFIX = "_kernel_time"
 _PROC = Path("/proc/self")
+_AXES = [f"{what}_{axis}" for what in ("block", "grid") for axis in "xyz"]
 Answer = dict[str, Any]
 
 
@@ -98,25 +100,12 @@ def transformers(path: Path) -> tuple[Callable[[], Any], Callable[[Any], Answer]
 def explorer(path: Path) -> tuple[Callable[[], Any], Callable[[Any], Answer]]:
     import pandas as pd
 
-    def text(tensors: list[dict[str, list[int]]]) -> str:
-        return "__".join(f"{t}_{'x'.join(map(str, d))}" for p in tensors for t, d in p.items())
-
     def run() -> Any:
         with path.open(encoding="utf-8") as file:
             events = json.load(file)
         ends = [i for i, event in enumerate(events) if event.get("name") == "model_run"]
-        records = []
-        for event in events[: ends[-1]]:
-            arguments = event.get("args")
-            if arguments is None or not event["name"].endswith("kernel_time"):
-                continue
-            records.append({
-                "name": arguments["op_name"], "duration": event["dur"],
-                "input_type_shape": text(arguments["input_type_shape"]),
-                "output_type_shape": text(arguments["output_type_shape"]),
-            })  # fmt: skip
-        frame = pd.DataFrame(records)
-        frame["count"] = 1
+        frame, device = (pd.DataFrame(part) for part in _explorer_rows(events[: ends[-1]]))
+        frame["count"] = device["count"] = 1
         frame["pct"] = 100 * frame["duration"] / frame["duration"].sum()
         sums = frame[["name", "duration", "pct", "count"]].groupby(["name"]).sum().reset_index()
         sums = sums.sort_values(by="duration", ascending=False)
@@ -130,6 +119,45 @@ def explorer(path: Path) -> tuple[Callable[[], Any], Callable[[Any], Answer]]:
         return {"operators": {name: [int(count), int(us)] for name, count, us in rows}}
 
     return run, answer
+
+
+def _explorer_rows(events: list[dict[str, Any]]) -> tuple[list[Any], list[Any]]:
+    """Records of node events and of kernels, each event asked for all it may have."""
+    host, device = [], []
+    for event in events:
+        category, duration, arguments = (event.get(k) for k in ("cat", "dur", "args"))
+        if category is None or duration is None or arguments is None:
+            continue
+        name, operator = event["name"], arguments.get("op_name")
+        if not (_wanted(name) or operator is None or _wanted(operator)):
+            continue
+        if category != "Kernel" and not name.endswith("kernel_time"):
+            continue
+        launch = [arguments.get(axis, -1) for axis in _AXES]
+        if category == "Kernel":
+            dimensions = "_".join(map(str, launch))
+            device.append({"name": name, "duration": duration, "op_name": operator,
+                           "dimensions": dimensions})  # fmt: skip
+            continue
+        shapes = (_explorer_shape(arguments[f"{end}_type_shape"]) for end in ("input", "output"))
+        host.append({"name": operator, "duration": duration, "input_type_shape": next(shapes),
+                     "output_type_shape": next(shapes)})  # fmt: skip
+    return host, device
+
+
+def _wanted(_: str) -> bool:
+    """A filter that lets everything through is asked all the same."""
+    return True
+
+
+def _explorer_shape(tensors: list[dict[str, list[int]]]) -> str:
+    parts = []
+    for tensor in tensors:
+        if len(tensor) > 1:
+            raise ValueError(tensor)
+        ((kind, sizes),) = tensor.items()
+        parts.append(f"{kind}_{'x'.join(str(size) for size in sizes)}")
+    return "__".join(parts)
 
 
 def ortlab_sums(path: Path) -> tuple[Callable[[], Any], Callable[[Any], Answer]]:
