@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from heapq import heappop, heappush
 from typing import NamedTuple
 
@@ -77,6 +77,27 @@ def blocks(
             shown.append(block)
             start_us += block.width_us
     return tuple(shown)
+
+
+def holding(shown: Sequence[Block], found: ModuleTree, order: int | None) -> int | None:
+    """Position of the block of a node, or of the smallest block that it is part of.
+
+    None without such a node, or where only the whole picture holds it.
+    """
+    path = found.path_of.get(order) if order is not None else None
+    if path is None:
+        return None
+    best, fit = None, (0, 0)
+    for at, block in enumerate(shown[1:], start=1):
+        if block.node is not None:
+            fits = (2, 0) if block.node == order else (0, 0)
+        else:
+            inside = path[: len(block.path)] == block.path
+            # A module is smaller than the rest of the one around it.
+            fits = (1, 2 * len(block.path) + (block.kind == "rest")) if inside else (0, 0)
+        if fits > fit:
+            best, fit = at, fits
+    return best
 
 
 class _Layout:

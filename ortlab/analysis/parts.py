@@ -27,7 +27,7 @@ class Part(Struct, frozen=True, kw_only=True):
     total_us: int | None = None
     share: float | None
     cumulative_share: float | None = None
-    """Share of this row and of all above it; None from the first row without a share."""
+    """Shares of this row and of all above it; None in a row without a share."""
     mean_us: float | None = None
     p50_us: float | None = None
     calls: int
@@ -37,6 +37,13 @@ class Part(Struct, frozen=True, kw_only=True):
     corrected_self_us: float | None = None
     doubt: str | None = None
     """Why the time is greyed: `launch`, `wait` or `profiler`."""
+
+
+def counted_us(part: Part) -> int:
+    """The time that a part is judged by: on the device where it has one, else its own."""
+    if part.time_kind == "device" and part.device_us is not None:
+        return part.device_us
+    return part.self_us
 
 
 def by_operator(profile: Profile) -> tuple[Part, ...]:
@@ -137,11 +144,9 @@ def _of_module(module: Module, name: str, *, claimed: bool) -> Part:
 
 
 def _running(parts: Iterable[Part]) -> tuple[Part, ...]:
-    """The costliest part first; those without a claimed share come last."""
-    # With device events shares are of device time, which launches on the host do not rank.
-    ordered = sorted(
-        parts, key=lambda p: (p.share is None, -(p.share or 0.0), -p.self_us, p.name, p.provider)
-    )
+    """The part with most time first; those without a claimed share add nothing to the sum."""
+    # Shares are of this time, so they fall too; a long wait is not hidden below them.
+    ordered = sorted(parts, key=lambda p: (-counted_us(p), p.name, p.provider, p.input_shapes))
     total, told = 0.0, []
     for part in ordered:
         if part.share is None:

@@ -41,7 +41,7 @@ def flame(
     Args:
         blocks: of `ortlab.analysis.module_blocks`; the first is the whole picture.
         runs: that the times cover; the picture tells times per run.
-        selected: `NodeRow.order` of the node to be outlined.
+        selected: position of the block to be outlined.
         claimed: tell shares; where none can be claimed, times are told instead.
     """
     if not blocks or not blocks[0].width_us:
@@ -63,7 +63,7 @@ def _bars(blocks: Sequence[Block], *, runs: int, selected: int | None, claimed: 
     colors = [_color(block) for block in blocks]
     told = [_told(block, runs=runs, claimed=claimed) for block in blocks]
     shares = [block.width_us / whole for block in blocks]
-    chosen = [selected is not None and block.node == selected for block in blocks]
+    chosen = [at == selected for at in range(len(blocks))]
     return go.Bar(
         orientation="h",
         base=[round(block.start_us / whole, 5) for block in blocks],
@@ -117,8 +117,9 @@ def _fitting(block: Block, share: float, told: str) -> str:
     label = _label(block)
     if len(label) + 2 + len(told) <= room:
         return theme.plain(f"{label}  {told}", limit=room)
-    # Two letters and dots say nothing.
-    return theme.plain(label, limit=room) if room >= min(5, len(label)) else ""
+    # Two letters and dots say nothing, nor does half a number.
+    least = len(label) if block.kind == "rest" else min(5, len(label))
+    return theme.plain(label, limit=room) if room >= least else ""
 
 
 def _label(block: Block) -> str:

@@ -17,6 +17,8 @@ DOUBT_COLOR = "#A9A7A2"
 SELECTED_COLOR = "#E69F00"
 # Modules lie on any provider; their bars have a colour that is none of theirs.
 MODULE_COLOR = "#4C6A87"
+# What rounds to 0.1 %; less is not nothing.
+_LEAST_SHARE = 0.0005
 _ROW_PX = 30
 _NAME_LIMIT = 34
 _SHAPES_LIMIT = 26
@@ -41,7 +43,7 @@ def of_parts(
     if not found:
         return theme.empty("Time by operator", "The profile holds no node events.")
     shown = list(found[:limit])
-    times = [_time_us(part) / max(1, runs) for part in shown]
+    times = [parts.counted_us(part) / max(1, runs) for part in shown]
     unit = units.time_unit(times)
     names = _unique([_name(part, shown) for part in shown])
     groups = list(dict.fromkeys(_group(part) for part in shown))
@@ -64,16 +66,15 @@ def of_parts(
     for part, name in zip(shown, names, strict=True):
         figure.add_annotation(
             x=1.0, xref="paper", xanchor="right", xshift=66, y=name, yref="y", showarrow=False,
-            text=part.time_kind if part.share is None else units.share(part.share),
+            text=_share_text(part),
         )  # fmt: skip
     return figure
 
 
-def _time_us(part: Part) -> int:
-    """The time that the share is of."""
-    if part.time_kind == "device" and part.device_us is not None:
-        return part.device_us
-    return part.self_us
+def _share_text(part: Part) -> str:
+    if part.share is None:
+        return part.time_kind
+    return units.share(part.share) if part.share >= _LEAST_SHARE else f"<0.1{units.THIN}%"
 
 
 def _axis(shown: Sequence[Part]) -> str:

@@ -48,7 +48,7 @@ def show(profile: Profile, scopes: Scopes | None = None) -> None:
         st.caption("This profile has no such module; the whole model is shown.")
         inside = tree.root
     blocks = module_blocks.blocks(tree, profile, inside)
-    _chart(blocks, profile, claimed=claimed)
+    _chart(tree, blocks, profile, claimed=claimed)
     st.caption(" ".join([_READING[tree.grouped_by], *_notes(tree, profile, blocks)]))
     with st.expander("Table", icon=":material/table:"):
         _table(inside, claimed=claimed)
@@ -108,19 +108,20 @@ def _notes(tree: ModuleTree, profile: Profile, blocks: Sequence[Block]) -> list[
                      "nodes before and after them are.")  # fmt: skip
     lost = len(profile.nodes) - tree.told_count - placed
     if lost:
-        notes.append(f"{units.count(lost)} more stand directly in the model.")
+        more = "more have such a name and" if placed else "nodes tell no module by name and"
+        notes.append(f"{units.count(lost)} {more} stay in the model itself.")
     if any(node.time_kind == "device" for node in profile.nodes):
         notes.append("Time on the device is counted where the file has it.")
     return notes
 
 
-def _chart(blocks: Sequence[Block], profile: Profile, *, claimed: bool) -> None:
+def _chart(tree: ModuleTree, blocks: Sequence[Block], profile: Profile, *, claimed: bool) -> None:
     from ortlab.charts import flame, theme
 
     figure = flame.flame(
         blocks,
         runs=profile.counted_runs or len(profile.runs),
-        selected=selection.selected_node(),
+        selected=module_blocks.holding(blocks, tree, selection.selected_node()),
         claimed=claimed,
     )
     st.plotly_chart(

@@ -17,6 +17,8 @@ Kind = Literal["text", "time", "bytes", "share", "ratio", "count", "rate", "numb
 Row = Mapping[str, Any]
 # A spreadsheet runs a cell that starts so.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# Three decimals would leave one digit of it.
+_LEAST_ALIGNED = 0.01
 _SEARCH_FROM = 12
 """Shorter tables need no search box."""
 _BYTE_STEPS = ((1.0, "B"), (1024.0, "KiB"), (1024.0**2, "MiB"), (1024.0**3, "GiB"))
@@ -204,11 +206,14 @@ def _number_config(column: Column, unit: str, values: Sequence[float]) -> Any:
 
 
 def _aligned(values: Sequence[float]) -> str | None:
-    """A format that gives the whole column as many decimals as its smallest number needs."""
+    """A format that gives the whole column as many decimals as its smallest number needs.
+
+    None where the numbers are whole, or too far apart for one number of decimals.
+    """
     rounded = [abs(_rounded(value)) for value in values]
-    if all(value == int(value) for value in rounded):
-        return None
     smallest = min((value for value in rounded if value), default=1.0)
+    if smallest < _LEAST_ALIGNED or all(value == int(value) for value in rounded):
+        return None
     return "%.1f" if smallest >= 100 else "%.2f" if smallest >= 1 else "%.3f"
 
 

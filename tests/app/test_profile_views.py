@@ -185,8 +185,22 @@ def test_the_chosen_node_is_outlined_in_the_flame() -> None:
     shown = PROFILES["one node"]
     tree = modules.tree(shown)
     blocks = module_blocks.blocks(tree, shown, tree.root)
-    widths = flame.flame(blocks, runs=3, selected=0).data[0].marker.line.width
+    chosen = module_blocks.holding(blocks, tree, 0)
+    widths = flame.flame(blocks, runs=3, selected=chosen).data[0].marker.line.width
     assert [b.node for b, width in zip(blocks, widths, strict=True) if width] == [0]
+
+
+def test_a_node_too_small_to_be_drawn_is_found_in_the_block_that_holds_it() -> None:
+    shown = made(["/a/b/Big", *(f"/a/b/Small_{i}" for i in range(9))])
+    rows = [msgspec.structs.replace(n, self_us=1 if n.order else 10_000) for n in shown.nodes]
+    shown = msgspec.structs.replace(shown, nodes=tuple(rows))
+    tree = modules.tree(shown)
+    blocks = module_blocks.blocks(tree, shown, tree.root)
+    at = module_blocks.holding(blocks, tree, 5)
+    assert at is not None
+    assert (blocks[at].kind, blocks[at].path) == ("rest", ("a", "b"))
+    assert module_blocks.holding(blocks, tree, 99) is None
+    assert module_blocks.holding(blocks, tree, None) is None
 
 
 @pytest.mark.parametrize("shown", PROFILES)

@@ -256,15 +256,15 @@ def test_running_shares_add_up_in_the_order_shown() -> None:
     assert [p.cumulative_share for p in found] == pytest.approx([0.4, 0.7, 0.9, 1.0])
 
 
-def test_a_launch_has_no_share_and_comes_after_what_has_one() -> None:
+def test_a_launch_has_no_share_and_adds_nothing_to_the_running_share() -> None:
     launch = operator("Conv", 500, None, provider=CUDA, time_kind="launch")
     shown = Profile(source="test", operators=(launch, operator("Add", 10, 1.0)))
     found = parts.by_operator(shown)
     assert [(p.op_type, p.share, p.cumulative_share) for p in found] == [
-        ("Add", 1.0, 1.0),
         ("Conv", None, None),
+        ("Add", 1.0, 1.0),
     ]
-    assert found[1].doubt == "launch"
+    assert found[0].doubt == "launch"
     assert not parts.claims_shares(shown)
     assert parts.not_work(shown) == (CUDA,)
 
