@@ -162,7 +162,7 @@ def _changed(e: Evidence) -> TrustReason | None:
     if not changes:
         return None
     first = changes[0]
-    more = f", and {len(changes) - 1} time{plural(len(changes) - 1)} more" * (len(changes) > 1)
+    more = f"; it changed {len(changes)} times in all" * (len(changes) > 1)
     return reason(
         "changed", f"From run {first.index} on runs take {_step(e.runs, changes)}{more}.",
         grade="B", cost="A median over all runs is of neither level.",
@@ -181,6 +181,8 @@ def _step(runs: Sequence[Run], changes: Sequence[Run]) -> str:
     if not before or not after:
         return "another time than before"
     ratio = after / before
+    if not 0.5 < ratio < 2:
+        return f"{significant(ratio, 2)} times as long as before"
     return f"{share_text(abs(ratio - 1))} {'longer' if ratio > 1 else 'shorter'} than before"
 
 

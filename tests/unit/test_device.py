@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ortlab.analysis.derived import derive
 from ortlab.analysis.device import NOBODY, DeviceTimes
@@ -215,6 +217,38 @@ def test_steady_device_time_leaves_warm_up_out() -> None:
     assert steady.nodes[0].device_us == pytest.approx(2100, abs=16)
     assert steady.nodes[0].time_kind == "host"
     assert steady.operators[0].share == 1
+
+
+_HOSTS = st.builds(
+    node, st.sampled_from("abc"), st.integers(-50, 300), st.integers(0, 80),
+    op=st.sampled_from(["If", "MatMul", "MemcpyToHost"]),
+    provider=st.sampled_from([CUDA, WEBGPU, OPENVINO, "CPUExecutionProvider"]),
+)  # fmt: skip
+_KERNELS = st.builds(
+    kernel, st.sampled_from(["k", "OV::l1", "OV::l2"]), st.integers(0, 300), st.integers(0, 80),
+    ort_correlation_id=st.sampled_from(["5", str(10**15 + 5), str(10**15 + 90), "-3", "no"]),
+)  # fmt: skip
+_PROGRAMS = st.builds(
+    kernel, st.sampled_from(["a&MatMul&x", "b&If&y", "&&", "a&b", "a&MatMul&z"]),
+    st.integers(0, 300), st.integers(0, 80), cat=st.just("Api"),
+)  # fmt: skip
+_RUNS = st.builds(session, st.just("model_run"), st.integers(0, 300), st.integers(0, 200))
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(st.one_of(_HOSTS, _KERNELS, _PROGRAMS, _RUNS), min_size=1, max_size=40))
+def test_whatever_the_events_no_device_time_is_invented_and_no_share_exceeds_the_whole(
+    events: list[dict[str, Any]],
+) -> None:
+    found = profile(text([node("first", -100, 1), *events]))
+    told = sum(row.device_us or 0 for row in found.nodes)
+    whole = found.device.total_us if found.device else 0
+    # Each node's sum is rounded to whole µs.
+    assert told <= whole + len(found.nodes)
+    for rows in (found.operators, found.providers, found.nodes):
+        shares = [row.share for row in rows if row.share is not None]
+        assert all(0 <= share <= 1 for share in shares)
+        assert sum(shares) <= 1 + 1e-9
 
 
 def test_a_file_without_device_events_has_no_device_facts() -> None:

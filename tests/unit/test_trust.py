@@ -121,6 +121,17 @@ def test_a_change_in_mid_recording_is_told_with_its_size() -> None:
     assert found.trust.grade == "B"
 
 
+def test_a_large_change_is_told_as_a_ratio_and_a_return_as_a_second_change() -> None:
+    parts, at = [], 0
+    for us in (50, 400, 50):
+        part = steady(20, us=us)
+        parts += [e | {"ts": e["ts"] + at} for e in part]
+        at += part[-1]["ts"] + part[-1]["dur"] + 50
+    told = reasons(profile(text(parts)))["changed"].message
+    assert "From run 20 on runs take 7.9 times as long as before" in told
+    assert told.endswith("it changed 2 times in all.")
+
+
 def test_a_single_run_may_be_warm_up() -> None:
     found = reasons(profile(text(steady(1))))
     assert "may be warm-up" in found["few_runs"].message
