@@ -22,10 +22,12 @@ from ortlab.domain.roofline import (
 )
 from ortlab.domain.trace import NodeRow, Profile
 
-# Providers that run on the processor whose roofs were measured. The first is what traces of
-# ONNX Runtime 0.4 say, which had no other provider to name.
-ON_PROCESSOR = frozenset({"", "CPUExecutionProvider", "XnnpackExecutionProvider",
+# Providers that run on the processor whose roofs were measured. OpenVINO may, and computes in
+# other number types than its inputs have.
+ON_PROCESSOR = frozenset({"CPUExecutionProvider", "XnnpackExecutionProvider",
                           "DnnlExecutionProvider", "ACLExecutionProvider"})  # fmt: skip
+# What stands where a trace names no provider, as those of ONNX Runtime 0.4 do not.
+_UNNAMED = ("", "?")
 # A node that takes no longer than this many empty nodes is mostly the cost of being a node.
 NEAR_DISPATCH = 2.0
 # Repeats that differ by more than this say that other programs were on the cores.
@@ -33,7 +35,8 @@ _BUSY_SPREAD = 0.25
 # So far above a roof a figure needs an explanation.
 _ABOVE_ROOF = 1.1
 _LAUNCH_WHY = "launch times, without device times in the trace"
-_DEVICE_WHY = "a device whose roofs were not measured"
+_DEVICE_WHY = "providers that may run on something whose roofs were not measured"
+_NAMELESS_WHY = "providers that the trace does not name"
 _ROOF_WHY = "numbers of a type without a measured roof"
 _TIME_WHY = "times below the trace's clock tick of 1 µs"
 
@@ -198,7 +201,10 @@ def _bound(
         launched = row.device_p50_us is None and (
             row.provider in profile.async_providers or row.time_kind in ("launch", "wait")
         )
-        return ("launch", None, _LAUNCH_WHY) if launched else ("unknown", None, _DEVICE_WHY)
+        if launched:
+            return "launch", None, _LAUNCH_WHY
+        named = row.provider not in _UNNAMED
+        return "unknown", None, _DEVICE_WHY if named else _NAMELESS_WHY
     if work.flops is None or work.data_bytes is None:
         return "unknown", None, work.why
     if seen_us <= 0:

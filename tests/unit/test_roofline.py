@@ -146,6 +146,13 @@ def test_a_device_is_not_set_against_the_processors_roofs() -> None:
     assert (found.bound, found.gain_us, found.time_us) == ("unknown", 0.0, pytest.approx(80.0))
 
 
+@pytest.mark.parametrize("provider", ["", "?", "OpenVINOExecutionProvider"])
+def test_what_may_run_elsewhere_is_not_set_against_the_processors_roofs(provider: str) -> None:
+    found = only(roofline(profile(node(0, us=42.0, provider=provider)), peaks()))
+    assert (found.bound, found.gain_us) == ("unknown", 0.0)
+    assert "providers that" in found.why
+
+
 def test_a_holder_counts_only_the_time_outside_its_body() -> None:
     holder = node(0, "If", us=500.0, self_us=300, self_p50_us=30.0)
     report = roofline(profile(holder), peaks())
