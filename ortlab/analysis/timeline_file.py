@@ -25,9 +25,12 @@ from ortlab.errors import TraceError
 
 MAGIC = b"ortlab timeline\n"
 VERSION = 1
+"""Of the layout; raise `SUMMARY_VERSION` with it, so that stored ones are made anew."""
 BLOCK = 64
 """Events between two stored sums: 5 million events and 32 kinds make 20 MB of sums, and the
 rest of a block is read in 10 µs."""
+GROUP = 16
+"""Events of which the longest is stored, and the longest of so many of those."""
 MAX_KINDS = 32
 """Kinds (operator on a provider) that have a colour and a sum of their own."""
 _ALIGNED_BYTES = 64
@@ -65,10 +68,11 @@ class TimelineFile(Struct, frozen=True):
     def __getitem__(self, name: str) -> Any:
         return self.arrays[name]
 
-    def text(self, name: str, number: int) -> str:
-        """One text of a stored list of texts."""
-        begin, end = self.arrays[f"{name}_at"][number : number + 2].tolist()
-        return bytes(self.arrays[f"{name}_bytes"][begin:end]).decode("utf-8", "replace")
+    def texts(self, name: str, numbers: Ints) -> list[str]:
+        """Some texts of a stored list of texts."""
+        at, whole = self.arrays[f"{name}_at"], self.arrays[f"{name}_bytes"]
+        bounds = zip(at[numbers].tolist(), at[numbers + 1].tolist(), strict=True)
+        return [bytes(whole[begin:end]).decode("utf-8", "replace") for begin, end in bounds]
 
 
 def opened(path: Path) -> TimelineFile:

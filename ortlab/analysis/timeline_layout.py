@@ -16,6 +16,7 @@ from ortlab.analysis.runs import OUTSIDE
 from ortlab.analysis.stored_events import UNKNOWN
 from ortlab.analysis.timeline_file import (
     BLOCK,
+    GROUP,
     MAX_KINDS,
     VERSION,
     Header,
@@ -76,6 +77,7 @@ def store(path: Path, *, drawn: Drawn, lanes: list[Lane], items: Items, runs: Ru
     covered = _covered(start, duration, row_at)
     own = drawn.self_us[order]
     nested = np.flatnonzero(own != duration)
+    longest = _longest(duration, np.arange(len(duration)))
     arrays: dict[str, Any] = {
         "start": _times(start - origin, duration),
         "duration": narrow(duration),
@@ -88,7 +90,8 @@ def store(path: Path, *, drawn: Drawn, lanes: list[Lane], items: Items, runs: Ru
         "item_kind": kind_of.astype(np.uint8),
         "item_node": items.nodes.astype("<i8"),
         "sums": _sums(covered, kind_of[item], len(kinds)),
-        "longest": narrow(_longest(duration)),
+        "longest": narrow(longest),
+        "longest_of_longest": narrow(_longest(duration, longest)),
         "run_start": (runs.start - origin).astype("<i8"),
         "run_duration": runs.duration.astype("<i8"),
         "run_warmup": runs.warmup.astype(np.uint8),
@@ -212,11 +215,14 @@ def _sums(covered: Ints, kind: Ints, kinds: int) -> Any:
     return np.cumsum(sums, axis=0)
 
 
-def _longest(duration: Ints) -> Ints:
-    """Position of the longest event of each block."""
-    whole = len(duration) // BLOCK * BLOCK
-    table = duration[:whole].reshape(-1, BLOCK)
-    return np.argmax(table, axis=1) + np.arange(0, whole, BLOCK) if whole else np.empty(0, np.int64)
+def _longest(duration: Ints, event: Ints) -> Ints:
+    """The longest of each whole group of these events."""
+    whole = len(event) // GROUP * GROUP
+    groups = event[:whole].reshape(-1, GROUP)
+    if not whole:
+        return np.empty(0, np.int64)
+    best: Ints = groups[np.arange(len(groups)), np.argmax(duration[groups], axis=1)]
+    return best
 
 
 def _times(start: Ints, duration: Ints) -> Any:
