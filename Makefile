@@ -13,12 +13,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run test check bench format lock clean
+.PHONY: help setup run test check nightly bench format lock clean
 
 help:
 	@echo "make run     start the dashboard on http://127.0.0.1:$(PORT) (PORT=8502 for another port)"
 	@echo "make test    run every test"
 	@echo "make check   format, lint, types, import laws and the fast tests"
+	@echo "make nightly 20,000 damaged traces through the reader (SEED=7 for the same ones again)"
 	@echo "make bench   run the benchmarks and print one table"
 	@echo "make setup   make .venv with everything that run and test need"
 	@echo "make format  rewrite the code in the project's format"
@@ -41,6 +42,12 @@ check: setup
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@$(BIN)/python -m pytest -q -m "not slow and not browser and not gpu" tests/unit tests/worker
+
+# Other mutants every day; a failure names its seed and number.
+SEED = $(shell date +%Y%m%d)
+
+nightly: setup
+	@$(BIN)/python -m tests.trace_fuzz --count 20000 --seed $(SEED)
 
 bench: setup
 	@$(BIN)/python -m benchmarks

@@ -19,6 +19,7 @@ import json
 import math
 import random
 import re
+import sys
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -257,7 +258,9 @@ def run(count: int, *, seed: int) -> dict[str, int]:
     return outcomes
 
 
-def made(texts: dict[str, bytes], names: list[str], *, seed: int, number: int) -> tuple[bytes, bool]:
+def made(
+    texts: dict[str, bytes], names: list[str], *, seed: int, number: int
+) -> tuple[bytes, bool]:
     """One mutant, and whether it has one event per line."""
     chance = random.Random(zlib.crc32(f"{seed} {number}".encode()))
     name = chance.choice(names)
@@ -269,7 +272,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    print(run(options.count, seed=options.seed))
+    outcomes = run(options.count, seed=options.seed)
+    sys.stdout.write(f"{options.count:,} mutants of seed {options.seed}: {outcomes}\n")
 
 
 if __name__ == "__main__":

@@ -169,18 +169,23 @@ _TEXT_OF_NUMBER = frozenset(DEVICE_TEXTS)
 
 
 def _decoded(body: bytes) -> Event | None:
-    """The event, if this is valid JSON in valid UTF-8 and an object.
+    """The event, if this is valid JSON in valid UTF-8 and an object."""
+    found = _anything(body)
+    return found if isinstance(found, dict) else None
+
+
+def _anything(body: bytes) -> Any:
+    """What this JSON holds; None if it is not valid.
 
     A number that is none, or too large for any type, is null.
     """
     try:
-        found = _ANYTHING.decode(body)
+        return _ANYTHING.decode(body)
     except UNREADABLE:
         try:
-            found = _TOLERANT.decode(body.decode())
+            return _TOLERANT.decode(body.decode())
         except (ValueError, RecursionError):
             return None
-    return found if isinstance(found, dict) else None
 
 
 def _finite(text: str) -> float | None:
@@ -194,10 +199,7 @@ _TOLERANT = json.JSONDecoder(parse_float=_finite, parse_constant=lambda _: None)
 def _several(line: bytes) -> list[Event]:
     """All events of a line that has more than one."""
     body = line.removeprefix(b"[").removesuffix(b"]").rstrip(b", \t")
-    try:
-        found = _ANYTHING.decode(b"[" + body + b"]")
-    except UNREADABLE:
-        return []
+    found = _anything(b"[" + body + b"]") or []
     return [event if isinstance(event, dict) else {} for event in found]
 
 

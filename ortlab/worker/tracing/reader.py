@@ -62,8 +62,9 @@ class Reader:
         read = self._lines if shape.one_per_line else self._objects
         whole = read(blocks, shape)
         self.columns.flush()
-        # What follows the list in an object does not matter.
-        self._truncated = not (whole and (shape.wrapped or blocks.ends_list))
+        # What follows the list in an object does not matter; bare lines end anywhere.
+        bare = not shape.commas and head.lstrip().startswith(b"{")
+        self._truncated = not (whole and (shape.wrapped or bare or blocks.ends_list))
         self.tally.check(head, bytes_read=blocks.bytes_read)
 
     def facts(self) -> TraceFacts:
