@@ -34,22 +34,25 @@ def _run(profile: Profile, run: int | None) -> int | None:
     """The run whose events are shown; None where there is none to choose."""
     if len(profile.runs) < 2:
         return None
-    names = {r.index: _name(r) for r in profile.runs}
-    start = run if run in names else _middling(profile.runs)
-    return st.selectbox(
-        "Run for Chrome trace and speedscope", list(names), index=list(names).index(start),
-        key="export-run", format_func=lambda index: names[index],
+    by_index = {r.index: r for r in profile.runs}
+    start = run if run in by_index else _middling(profile.runs)
+    # Not a list to choose from: every option would be sent with every change of the page.
+    chosen = st.number_input(
+        "Run for Chrome trace and speedscope", min(by_index), max(by_index), start,
+        key=f"export-run-{start}",
     )  # fmt: skip
+    if chosen not in by_index:
+        return start
+    found = by_index[chosen]
+    kind = ", as a warm-up run" if found.warmup else ""
+    st.caption(f"It took {units.time(found.duration_us)}{kind}.")
+    return chosen
 
 
 def _middling(runs: tuple[Run, ...]) -> int:
     from ortlab.export.spans import middling
 
     return middling(runs).index
-
-
-def _name(run: Run) -> str:
-    return f"run {run.index}, {units.time(run.duration_us)}" + ", warm-up" * run.warmup
 
 
 def _button(view: ProfileView, form: Format, run: int | None) -> None:
