@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from operator import attrgetter
 from typing import Any
 
 import plotly.graph_objects as go
@@ -43,13 +44,15 @@ def runs(profile: Profile, *, selected: int | None = None) -> go.Figure:
     """The duration of every run in order; `customdata` of a mark is the run's index."""
     if not profile.runs:
         return theme.empty("Runs and warm-up", "The profile holds no whole run.")
-    durations = sorted(run.duration_us for run in profile.runs)
+    durations = sorted(map(_duration, profile.runs))
     log = durations[-1] > _LOG_FROM * max(1, durations[len(durations) // 2])
     unit = units.time_unit([float(durations[-1] if not log else durations[len(durations) // 2])])
     many = len(profile.runs) > POINT_LIMIT
-    traces = _band(profile.runs, unit) if many else []
-    for name in KINDS:
-        own = [run for run in profile.runs if kind(run) == name]
+    by_kind: dict[str, list[Run]] = {name: [] for name in KINDS}
+    for run in profile.runs:
+        by_kind[kind(run)].append(run)
+    traces = _band(by_kind["steady"] or profile.runs, unit) if many else []
+    for name, own in by_kind.items():
         if own and not (many and name == "steady"):
             traces.append(_marks(name, own, unit, limit=MARK_LIMIT if many else POINT_LIMIT))
     chosen = [run for run in profile.runs if run.index == selected]
@@ -79,6 +82,9 @@ def _marks(name: str, own: Sequence[Run], unit: tuple[float, str], *, limit: int
     )  # fmt: skip
 
 
+_duration = attrgetter("duration_us")
+
+
 def _ring(run: Run, unit: tuple[float, str]) -> go.Scatter:
     return go.Scatter(
         name="selected", mode="markers", x=[run.index], y=[run.duration_us / unit[0]],
@@ -87,14 +93,10 @@ def _ring(run: Run, unit: tuple[float, str]) -> go.Scatter:
     )  # fmt: skip
 
 
-def _band(found: Sequence[Run], unit: tuple[float, str]) -> list[Any]:
-    """Runs that count, in buckets: shortest to longest as a band, the median as a line."""
-    steady = [run for run in found if kind(run) == "steady"] or list(found)
+def _band(steady: Sequence[Run], unit: tuple[float, str]) -> list[Any]:
+    """Runs in buckets: shortest to longest as a band, the median as a line."""
     size = -(-len(steady) // BUCKETS)
-    buckets = [
-        sorted(steady[i : i + size], key=lambda r: r.duration_us)
-        for i in range(0, len(steady), size)
-    ]
+    buckets = [sorted(steady[i : i + size], key=_duration) for i in range(0, len(steady), size)]
     x = [min(run.index for run in bucket) for bucket in buckets]
     at = [[int(part * (len(bucket) - 1)) for bucket in buckets] for part in (0.0, 0.5, 1.0)]
     low, middle, high = (

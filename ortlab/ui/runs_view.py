@@ -92,13 +92,28 @@ def summary(profile: Profile) -> str:
 
 
 def _table(profile: Profile, chosen: int | None) -> None:
-    rows = [_row(run, several=profile.runs[-1].session > 0) for run in profile.runs]
+    rows = _Rows(profile.runs)
+    columns = [c for c in _RUNS if c.key != "session" or rows.several]
     at = next((i for i, r in enumerate(profile.runs) if r.index == chosen), None)
     table_view.show(
-        rows, _RUNS, key=selection.widget_key(_TABLE), alt="Every profiled run", name="runs",
+        rows, columns, key=selection.widget_key(_TABLE), alt="Every profiled run", name="runs",
         search=False, limit=ROW_LIMIT, marked=at,
         on_row=lambda i: selection.select_run(profile.runs[i].index, by=_TABLE),
     )  # fmt: skip
+
+
+class _Rows(Sequence[dict[str, Any]]):
+    """A row per run, made when it is looked at: a long recording has more than are shown."""
+
+    def __init__(self, found: Sequence[Run]) -> None:
+        self._found = found
+        self.several = found[-1].session > 0
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __getitem__(self, at: Any) -> Any:
+        return _row(self._found[at], several=self.several)
 
 
 def _row(run: Run, *, several: bool) -> dict[str, Any]:
