@@ -100,10 +100,17 @@ def test_weights_come_from_memory_when_all_of_them_together_fit_in_no_cache() ->
 
 
 def test_a_node_about_as_short_as_an_empty_one_is_held_back_by_being_a_node() -> None:
-    tiny = node(0, "Add", us=NEAR_DISPATCH * 3.0, input_shapes="float[1] float[1]",
-                output_shapes="float[1]")  # fmt: skip
-    assert only(roofline(profile(tiny), peaks())).bound == "dispatch"
-    idle = msgspec.structs.replace(tiny, p50_us=100.0)
+    # 240 kB from the cache are 2.4 µs, more than the 1 µs of a node.
+    near = node(0, "Add", us=NEAR_DISPATCH * 3.0, input_shapes="float[20000] float[20000]",
+                output_shapes="float[20000]")  # fmt: skip
+    found = only(roofline(profile(near), peaks()))
+    assert (found.bound, found.bound_us) == ("dispatch", pytest.approx(2.4))
+    longer = msgspec.structs.replace(near, p50_us=NEAR_DISPATCH * 3.0 + 1)
+    assert only(roofline(profile(longer), peaks())).bound == "memory"
+
+
+def test_a_node_with_nothing_to_do_is_held_back_by_being_a_node_however_long_it_takes() -> None:
+    idle = node(0, "Add", us=100.0, input_shapes="float[1] float[1]", output_shapes="float[1]")
     found = only(roofline(profile(idle), peaks()))
     assert (found.bound, found.bound_us) == ("dispatch", 1.0)
 
