@@ -20,7 +20,7 @@ from ortlab.analysis.module_names import (
 from ortlab.domain.trace import NodeRow, Profile
 
 __all__ = [
-    "Headline", "Module", "ModuleTree", "Path", "Stack", "counted_us", "find", "headline", "leaf",
+    "Headline", "Module", "ModuleTree", "Path", "Stack", "find", "headline", "leaf",
     "members", "module_path", "tree",
 ]  # fmt: skip
 
@@ -104,9 +104,10 @@ def tree(
         profile: every node counts with its self time, so nested bodies count once.
         scopes: module of each node or tensor name of the model, where its file is known; it goes
             before what the names in the profile say.
-        device: count a node's time on the device instead, where it has one.
+        device: count a node's time on the device instead, where it has one. Launches and waits
+            then count only in a profile without any.
     """
-    us_of = {n.order: counted_us(n) if device else n.self_us for n in profile.nodes}
+    us_of = _counted(profile.nodes) if device else {n.order: n.self_us for n in profile.nodes}
     by_order = {node.order: node for node in profile.nodes}
     paths = _Paths(profile.nodes, scopes or {})
     told = [order for order in by_order if paths.is_told(by_order[order])]
@@ -128,11 +129,14 @@ def tree(
     )
 
 
-def counted_us(node: NodeRow) -> int:
-    """The time that a node is judged by: on the device where it has one, else its own."""
-    if node.time_kind == "device" and node.device_us is not None:
-        return node.device_us
-    return node.self_us
+def _counted(nodes: Iterable[NodeRow]) -> dict[int, int]:
+    """The time that each node is judged by: on the device where it has one, else its own."""
+    rows = list(nodes)
+    if not any(node.time_kind == "device" for node in rows):
+        return {node.order: node.self_us for node in rows}
+    host = {node.order: node.self_us for node in rows if node.time_kind == "host"}
+    told = {n.order: n.device_us or 0 for n in rows if n.time_kind == "device"}
+    return {node.order: 0 for node in rows} | host | told
 
 
 def find(found: ModuleTree, path: Sequence[str]) -> Module | None:

@@ -63,8 +63,11 @@ def by_operator(profile: Profile) -> tuple[Part, ...]:
 
 def by_shape(profile: Profile) -> tuple[Part, ...]:
     """Operators with the types and shapes they worked on."""
-    kinds = {(row.op_type, row.provider): row.time_kind for row in profile.operators}
-    doubts = {(row.op_type, row.provider): row.doubt for row in profile.operators}
+    rows = {(row.op_type, row.provider): row for row in profile.operators}
+    # Device time is told by node; by shape there is only the launch.
+    kinds = {key: "launch" if row.time_kind == "device" else row.time_kind
+             for key, row in rows.items()}  # fmt: skip
+    doubts = {key: row.doubt or _doubt(kinds[key]) for key, row in rows.items()}
     return _running(
         Part(
             name=row.op_type or "unknown", op_type=row.op_type, provider=row.provider,
@@ -72,8 +75,7 @@ def by_shape(profile: Profile) -> tuple[Part, ...]:
             self_us=row.self_us, total_us=row.total_us, share=row.share, mean_us=row.mean_us,
             p50_us=row.p50_us, calls=row.calls, node_count=row.node_count,
             time_kind=kinds.get((row.op_type, row.provider), "host"),
-            doubt=doubts.get((row.op_type, row.provider))
-            or _doubt(kinds.get((row.op_type, row.provider), "host")),
+            doubt=doubts.get((row.op_type, row.provider)),
         )
         for row in profile.shapes
     )  # fmt: skip
@@ -114,7 +116,12 @@ def by_module(module: Module, *, claimed: bool) -> tuple[Part, ...]:
 
 def claims_shares(profile: Profile) -> bool:
     """Whether shares of node time mean shares of the work: not where launches are all there is."""
-    return all(row.share is not None for row in profile.operators)
+    return has_device(profile) or all(row.share is not None for row in profile.operators)
+
+
+def has_device(profile: Profile) -> bool:
+    """Whether time on the device is known; then launches and waits do not count."""
+    return any(row.time_kind == "device" for row in profile.operators)
 
 
 def node_shares(profile: Profile) -> dict[int, float | None]:
@@ -145,10 +152,14 @@ def _of_module(module: Module, name: str, *, claimed: bool) -> Part:
 
 def _running(parts: Iterable[Part]) -> tuple[Part, ...]:
     """The part with most time first; those without a claimed share add nothing to the sum."""
-    # Shares are of this time, so they fall too; a long wait is not hidden below them.
-    ordered = sorted(parts, key=lambda p: (-counted_us(p), p.name, p.provider, p.input_shapes))
+    found = list(parts)
+    # Shares are of this time, so they fall too. A long wait is not hidden below them, unless
+    # the file tells what was waited for.
+    device = any(part.time_kind == "device" for part in found)
+    found.sort(key=lambda p: (device and p.share is None, -counted_us(p), p.name, p.provider,
+                              p.input_shapes))  # fmt: skip
     total, told = 0.0, []
-    for part in ordered:
+    for part in found:
         if part.share is None:
             told.append(part)
             continue
@@ -163,6 +174,8 @@ def _doubt(kind: str) -> str | None:
 
 def _kind(rows: Sequence[OperatorRow], provider: str) -> str:
     kinds = {row.time_kind for row in rows if row.provider == provider}
+    if "device" in kinds:
+        return "device"
     return "launch" if kinds and kinds <= set(NOT_WORK) and "launch" in kinds else (
         "wait" if kinds == {"wait"} else "host"
     )  # fmt: skip

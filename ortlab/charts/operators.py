@@ -42,7 +42,9 @@ def of_parts(
     """
     if not found:
         return theme.empty("Time by operator", "The profile holds no node events.")
-    shown = list(found[:limit])
+    # Beside times on the device, one wait for all of them would only make them look small.
+    device = any(part.time_kind == "device" for part in found)
+    shown = [part for part in found if not (device and part.share is None)][:limit]
     times = [parts.counted_us(part) / max(1, runs) for part in shown]
     unit = units.time_unit(times)
     names = _unique([_name(part, shown) for part in shown])

@@ -83,15 +83,19 @@ _NOTHING = {
 }
 
 
+_NO_DEVICE = "without device events in the file they tell no share of the work."
+_DEVICE_KNOWN = "shares are of the time on the device, and by shape none are known."
+
+
 def doubts(profile: Profile) -> None:
     """One line for each reason why times are shown in grey; nothing where all of them stand."""
     found = [words.safe(providers.label(name), limit=40) for name in parts.not_work(profile)]
     if found:
+        end = _DEVICE_KNOWN if parts.has_device(profile) else _NO_DEVICE
         st.caption(
             f":material/hourglass_empty: {' and '.join(found)} "
             f"return{'s' * (len(found) == 1)} before the work is done. Times of such nodes are "
-            "those of the **launch**, or of the **wait** for the device; without device events "
-            "in the file they tell no share of the work."
+            f"those of the **launch**, or of the **wait** for the device; {end}"
         )
     if any(row.doubt == "profiler" for row in (*profile.operators, *profile.nodes)):
         st.caption(

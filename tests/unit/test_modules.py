@@ -284,3 +284,22 @@ def test_the_parts_of_a_module_hold_all_of_its_time() -> None:
     assert sum(p.share or 0 for p in told) == pytest.approx(inside.share)
     assert told[-1].name == "in the module itself"
     assert all(p.share is None for p in parts.by_module(inside, claimed=False))
+
+
+def test_a_wait_counts_only_where_nothing_tells_what_was_waited_for() -> None:
+    wait = node("/b/Memcpy", 900, time_kind="wait")
+    launch = node("/a/MatMul", 3, time_kind="launch")
+    known = node("/a/MatMul", 3, time_kind="device", device_us=50)
+    assert modules.tree(profile(wait, launch), device=True).root.total_us == 903
+    assert modules.tree(profile(wait, known), device=True).root.total_us == 50
+
+
+def test_device_times_come_first_and_waits_for_them_last() -> None:
+    rows = (
+        operator("MemcpyToHost", 900, None, provider=CUDA, time_kind="wait"),
+        operator("Conv", 3, 0.8, provider=CUDA, time_kind="device", device_us=800),
+        operator("Shape", 200, 0.2),
+    )
+    shown = Profile(source="test", operators=rows)
+    assert [p.op_type for p in parts.by_operator(shown)] == ["Conv", "Shape", "MemcpyToHost"]
+    assert parts.claims_shares(shown)
