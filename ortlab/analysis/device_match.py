@@ -34,11 +34,13 @@ def by_correlation(device: Events, ids: Ints, nodes: Events, *, sessions: int) -
     by_start = np.lexsort((-nodes.order, nodes.start))
     start = nodes.start[by_start]
     found = np.full(len(distinct), NOBODY, np.int64)
+    # Where nodes are dense, any distance fits some of them: a clock fits most of its session's.
+    least = max(1, len(distinct) // (2 * sessions))
     for _ in range(min(sessions, _MAX_CLOCKS)):
         open_ = np.flatnonzero(found == NOBODY)
         if not len(open_):
             break
-        at = _best_match(distinct[open_], begins[open_], start)
+        at = _best_match(distinct[open_], begins[open_], start, least=least)
         if not (at >= 0).any():
             break
         found[open_[at >= 0]] = at[at >= 0]
@@ -46,15 +48,14 @@ def by_correlation(device: Events, ids: Ints, nodes: Events, *, sessions: int) -
     return _on_provider(parent, device, nodes)
 
 
-def _best_match(ids: Ints, begins: Ints, start: Ints) -> Ints:
+def _best_match(ids: Ints, begins: Ints, start: Ints, *, least: int) -> Ints:
     """Per identifier the rank of its node, for the clock distance that fits most of them."""
     distances, votes = np.unique(ids - begins, return_counts=True)
     likely = distances[np.argsort(-votes, kind="stable")[:_MAX_CANDIDATES]]
-    best = _fitting(ids, start, tried=likely, least=1)
-    if (best >= 0).any():
-        return best
-    # Where kernels do not begin with their node, one identifier alone would fit any node.
-    return _fitting(ids, start, tried=ids[0] - start[:_MAX_CANDIDATES], least=2)
+    together = _fitting(ids, start, tried=likely, least=least)
+    # Kernels may begin after their node. Then one identifier alone would fit any node.
+    free = _fitting(ids, start, tried=ids[0] - start[:_MAX_CANDIDATES], least=max(2, least))
+    return free if (free >= 0).sum() > (together >= 0).sum() else together
 
 
 def _fitting(ids: Ints, start: Ints, *, tried: Ints, least: int) -> Ints:

@@ -194,6 +194,17 @@ def test_openvino_layers_belong_to_the_call_that_began_at_their_moment() -> None
     assert device.facts.clock == "computed"
 
 
+def test_kernels_that_begin_after_their_node_find_it_by_the_rhythm_of_their_ids() -> None:
+    zero, starts = 7_000_000_000, [100, 160, 290, 300, 470]
+    nodes = [node(f"n{i}", at, 9, op="Op", provider=OPENVINO) for i, at in enumerate(starts)]
+    late = [
+        kernel(f"k{i}", at + 30 + 7 * i, 5, ep=OPENVINO, ort_correlation_id=str(zero + at))
+        for i, at in enumerate(starts)
+    ]
+    _, by_name = device_of([*nodes, *late])
+    assert by_name == {f"n{i}": 5 for i in range(5)}
+
+
 def test_layers_of_another_moment_than_their_clocks_have_no_node() -> None:
     events = openvino([[100, 100]])
     events[-1]["args"]["ort_correlation_id"] = str(1_795_192_750_000_000 + 1_500)
