@@ -121,7 +121,7 @@ def chosen_run(profile: Profile, run: int | str | None) -> Run | None:
 
 def middling(candidates: Sequence[Run]) -> Run:
     """A steady run of middling length: half of the steady ones are longer."""
-    steady = [run for run in candidates if not run.warmup] or list(candidates)
+    steady = [run for run in candidates if not (run.warmup or run.partial)] or list(candidates)
     return sorted(steady, key=lambda run: run.duration_us)[len(steady) // 2]
 
 
@@ -168,7 +168,14 @@ def _of_run(stored: StoredTrace, run: Run) -> tuple[_Parts, list[str]]:
     device = stored.device
     on_device = _of_category(stored, device, KERNEL)
     on_device &= (device.start >= run.start_us) & (device.start <= end_us)
-    nodes = stored.nodes.where(np.isin(table.run_of, mine))
+    nodes = stored.nodes
+    # A run that is told by what lies outside the window is known here by its time alone.
+    belongs = (
+        np.isin(table.run_of, mine)
+        if len(mine)
+        else ((nodes.start >= run.start_us) & (nodes.end <= end_us + _LATE_US))
+    )
+    nodes = nodes.where(belongs)
     other_clock = int(stored.facts.category_counts.get("Api", 0))
     notes = [f"{other_clock} events of the device, whose clock is not that of the runs"]
     others = stored.others

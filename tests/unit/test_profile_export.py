@@ -143,6 +143,14 @@ def test_one_of_several_runs_at_once_leaves_the_others_out() -> None:
         assert again.toplevel_us == run.node_time_us
 
 
+@pytest.mark.parametrize("name", RECORDED)
+def test_every_run_by_itself_has_the_nodes_and_the_time_that_the_profile_tells(name: str) -> None:
+    whole, _ = opened(recorded(name))
+    for run in whole.runs:
+        again = opened(exported(recorded(name), run=run.index))[0]
+        assert (again.node_event_count, again.toplevel_us) == (run.node_count, run.node_time_us)
+
+
 def test_memory_fields_and_own_time_go_along() -> None:
     content = text([node("a", 1, 5, mem_bytes_in_use="4096"), session("model_run", 0, 9)])
     (arguments,) = [event["args"] for event in node_events(json.loads(exported(content)))]
