@@ -24,6 +24,7 @@ from ortlab.analysis.compare_verdicts import (
     Spread,
     floor_share,
     judge,
+    node_floor_share,
     spread,
 )
 from ortlab.domain.compare import (
@@ -66,7 +67,7 @@ def compare(
     """
     sides = (_Recording(base, origins[0]), _Recording(other, origins[1]))
     found = match(sides[0].rows, sides[1].rows)
-    floor = floor_share(sides[0].durations, sides[1].durations)
+    floor = node_floor_share(sides[0].rows, sides[1].rows)
     shift = _shift(found, sides)
     trees = (modules.tree(base, scopes[0]), modules.tree(other, scopes[1]))
     where = paths(trees, found, (sides[0].rows, sides[1].rows))
@@ -82,7 +83,7 @@ def compare(
     made = Difference(
         base=sides[0].side(),
         other=sides[1].side(),
-        run=run_change(sides[0].spread, sides[1].spread, floor=floor),
+        run=_run_change(sides),
         unprofiled=_unprofiled(base, other),
         nodes=tuple(sorted(nodes, key=lambda node: -abs(node.delta_us))),
         removed=tuple(sorted(removed, key=lambda node: -node.us)),
@@ -102,9 +103,9 @@ def trimean(low: float, middle: float, high: float) -> float:
     return (low + 2 * middle + high) / 4
 
 
-def run_change(base: Spread, other: Spread, *, floor: float) -> RunChange:
-    """Median run against median run of two recordings."""
-    judged = judge(base, other, floor=floor)
+def _run_change(sides: tuple[_Recording, _Recording]) -> RunChange:
+    base, other = sides[0].spread, sides[1].spread
+    judged = judge(base, other, floor=floor_share(sides[0].durations, sides[1].durations))
     return RunChange(
         basis="profiled runs", base_us=base.p50_us, other_us=other.p50_us, **judged._asdict()
     )

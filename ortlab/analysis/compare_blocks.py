@@ -13,7 +13,7 @@ from ortlab.analysis import compare_text
 from ortlab.domain.compare import NOT_WORK, Difference, LoneNode, NodeChange
 
 # More cannot be told apart on a screen, and the browser needs longer than a click may take.
-MAX_BLOCKS = 300
+MAX_BLOCKS = 240
 # Thinner blocks than this part of the picture are under four pixels.
 MIN_WIDTH_SHARE = 0.004
 

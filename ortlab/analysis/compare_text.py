@@ -65,7 +65,10 @@ def sentences(found: Difference) -> Iterator[str]:
     if found.unprofiled is not None and found.unprofiled.ci95 is not None:
         yield _run(found, found.unprofiled, "without the profiler")
     profiled = found.run.basis == "profiled runs"
-    if found.run.ratio is not None:
+    if found.unprofiled is not None and found.unprofiled.ci95 is not None and profiled:
+        times = [units.time(us) for us in (found.run.other_us, found.run.base_us)]
+        yield f"With the profiler on it is {times[0]} against {times[1]}."
+    elif found.run.ratio is not None:
         yield _run(found, found.run, "with the profiler on" if profiled else "as measured")
     elif profiled:
         yield "Not both have whole runs, so runs are not compared."

@@ -15,6 +15,7 @@ import numpy as np
 
 from ortlab.analysis.quantiles import groups
 from ortlab.domain.study import Verdict
+from ortlab.domain.trace import NodeRow
 
 # Two sessions of the same model differ by up to 6 % in small and 1.5 % in larger models, at
 # equal load; see docs/method.md.
@@ -30,6 +31,8 @@ _MIN_RUNS_FOR_DRIFT = 8
 # Of so many orders of two groups only two keep them apart, so chance does it in 5 % at most.
 _MIN_ORDERS = 40
 _TINY_US = 0.25
+# Of shorter nodes the clock's whole µs are a larger part than what is looked for.
+_CLOCK_FINE_US = 10.0
 
 
 class Spread(NamedTuple):
@@ -69,7 +72,7 @@ def spread(durations: Sequence[int]) -> Spread:
 
 
 def floor_share(base: Sequence[int], other: Sequence[int]) -> float:
-    """The part below which a difference between two recordings is none.
+    """The part below which a difference between the runs of two recordings is none.
 
     Args:
         base: run durations of one recording, in order.
@@ -77,6 +80,15 @@ def floor_share(base: Sequence[int], other: Sequence[int]) -> float:
     """
     scatter = _middle_half_share(base) + _middle_half_share(other)
     return max(RECORDING_FLOOR_SHARE, scatter, drift_share(base), drift_share(other))
+
+
+def node_floor_share(base: Sequence[NodeRow], other: Sequence[NodeRow]) -> float:
+    """The part below which a difference between the nodes of two recordings is none.
+
+    It is how far the runs of a typical node reach in both. A run has many nodes, so some are
+    always disturbed in it; that says little of each of them.
+    """
+    return max(RECORDING_FLOOR_SHARE, _typical_share(base) + _typical_share(other))
 
 
 def drift_share(durations: Sequence[int]) -> float:
@@ -171,6 +183,22 @@ def _drifted(shift: float | None) -> float:
     if shift is None or abs(math.log(shift)) > math.log1p(_MACHINE_SHIFT_SHARE):
         return 1.0
     return shift
+
+
+def _typical_share(rows: Sequence[NodeRow]) -> float:
+    """Middle half of the runs as a part of the median: of the node amid all node time."""
+    known = sorted(
+        ((row.p75_us - row.p25_us) / row.p50_us, row.self_us)
+        for row in rows
+        if row.p25_us is not None and row.p75_us is not None and row.p50_us >= _CLOCK_FINE_US
+    )
+    half = sum(us for _, us in known) / 2
+    passed = 0
+    for share, us in known:
+        passed += us
+        if passed >= half:
+            return share
+    return 0.0
 
 
 def _middle_half_share(durations: Sequence[int]) -> float:

@@ -161,10 +161,8 @@ def _bars(shown: Sequence[Block], *, floor: float) -> go.Bar:
 
 
 def _key(block: Block) -> str:
-    """What a click selects: a node of `base` by its number, or a module by its path."""
-    if block.kind in ("both", "removed"):
-        return f"n:{block.order}"
-    return "m:" + "/".join(block.path if block.kind == "module" else block.path[:-1])
+    """What a click selects: a node of `base` by its number."""
+    return f"n:{block.order}" if block.kind in ("both", "removed") else ""
 
 
 def _kind(block: Block, floor: float) -> str:
@@ -229,7 +227,8 @@ def _fitting(block: Block, kind: str, share: float) -> str:
 def _hover(block: Block, kind: str) -> str:
     lines = [f"<b>{theme.plain(block.label, limit=90)}</b>"]
     around = "/".join(block.path[:-1])
-    if around:
+    # Most names hold their modules; what is sent once must not be sent twice.
+    if around and "/" not in block.label:
         lines.append(f"in {theme.plain(around, limit=90)}")
     unit = units.time_unit([max(block.base_us, block.other_us)])
     lines.append(

@@ -245,7 +245,7 @@ class Difference(Struct, frozen=True, kw_only=True):
     modules: tuple[ModuleChange, ...] = ()
     shift: Shift | None = None
     floor_share: float = 0.0
-    """Differences below this part are not told apart from what two recordings of the same
-    differ by."""
+    """Differences of nodes below this part are not told apart from what two recordings of the
+    same differ by."""
     configurations: StudyChange | None = None
     caveats: tuple[Notice, ...] = ()

@@ -189,7 +189,11 @@ def _chosen_note(chosen: End) -> Notice | None:
 
 
 def _of_profiles(store: Store, base: End, other: End) -> Difference:
-    found = _compared(store, _recorded(store, base), _recorded(store, other))
+    siblings = (
+        base.study is not None and other.study is not None and base.study.id == other.study.id
+    )
+    sides = [_recorded(store, chosen, sibling=siblings) for chosen in (base, other)]
+    found = _compared(store, *sides)
     return _with_latency(found, base, other)
 
 
@@ -211,7 +215,8 @@ class _Recorded(Struct, frozen=True):
         )
 
 
-def _recorded(store: Store, chosen: End) -> _Recorded:
+def _recorded(store: Store, chosen: End, *, sibling: bool) -> _Recorded:
+    """What is kept of one end; the rows of one study are called by their labels alone."""
     study, row = chosen.study, chosen.row
     if study is None or row is None:
         trace_id = chosen.trace_id or ""
@@ -226,7 +231,7 @@ def _recorded(store: Store, chosen: End) -> _Recorded:
         timeline=files.timeline,
         source=source,
         twin_p50_us=twin_p50_us,
-        origin=_origin(chosen),
+        origin=replace(_origin(chosen), label=source) if sibling else _origin(chosen),
     )
 
 

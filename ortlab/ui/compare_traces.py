@@ -17,8 +17,8 @@ from ortlab.ui.door import lab
 from ortlab.ui.table_view import Column
 
 _FLAME = "difference"
-# What a person reads of a table, in what a browser takes at once (about 80 kB).
-_SENT_ROWS = 300
+# What a person reads of a table, in what a browser takes at once (about 40 kB).
+_SENT_ROWS = 200
 _SHOWN_CAVEATS = 2
 _NAMES = 4
 _NODES = (
@@ -36,7 +36,6 @@ _NODES = (
            "With the shift that all nodes have in common taken out."),
     Column("match", "Matched by"),
     Column("provider", "Provider"),
-    Column("input_shapes", "Inputs"),
 )  # fmt: skip
 _GROUPS = (
     Column("kind", "What happened"),
@@ -167,7 +166,6 @@ def _pair(node: NodeChange) -> dict[str, Any]:
         "shift_adjusted_ratio": node.shift_adjusted_ratio,
         "verdict": f"not compared: {node.time_kind} time" if launches else node.verdict,
         "match": node.match,
-        "input_shapes": node.input_shapes,
         "order": node.order,
     }
 
@@ -182,7 +180,6 @@ def _lone(node: LoneNode, word: str) -> dict[str, Any]:
         side: node.p50_us,
         "delta_us": sign * node.us,
         "verdict": word,
-        "input_shapes": node.input_shapes,
         "order": node.order if word == "removed" else None,
     }
 

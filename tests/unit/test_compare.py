@@ -303,6 +303,15 @@ def test_restless_recordings_raise_the_floor() -> None:
     assert floor_share(calm, drifting) == pytest.approx(0.4)
 
 
+def test_restless_nodes_raise_the_floor_of_nodes() -> None:
+    calm = [node(f"n{i}", us=100.0) for i in range(5)]
+    restless = [node(f"n{i}", us=100.0, p25_us=80.0, p75_us=130.0) for i in range(5)]
+    assert compare(profile(*calm), profile(*calm)).floor_share == 0.05
+    assert compare(profile(*calm), profile(*restless)).floor_share == pytest.approx(0.52)
+    # One restless node among many calm ones of the same length is its own affair.
+    assert compare(profile(*calm), profile(*calm[1:], restless[0])).floor_share == 0.05
+
+
 def test_the_median_of_runs_has_the_interval_of_order_statistics() -> None:
     found = spread(list(range(1, 101)))
     assert found.p50_us == 50
