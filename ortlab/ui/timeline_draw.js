@@ -70,7 +70,7 @@ function layout(reply, width) {
   let top = AXIS_PX + (strip ? STRIP_PX + LANE_GAP_PX / 2 : 0);
   const rows = [], lanes = [];
   for (const lane of reply.lanes) {
-    lanes.push({top, name: lane.name, detail: lane.detail, height: lane.depths.length * height});
+    lanes.push({...lane, top, height: lane.depths.length * height});
     for (const depth of lane.depths) {
       rows.push({top, height: height - 2, depth});
       top += height;
@@ -287,11 +287,18 @@ class Drawing {
     this.ctx.fillText(text, Math.max(this.place.left + 2, from + 4), this.place.height - 10);
   }
 
+  // The lane whose label stands at this height, or null.
+  laneAt(y) {
+    const lane = this.place.lanes.find(told => y >= told.top && y < told.top + told.height);
+    return lane ? {lane: true, ...lane} : null;
+  }
+
   // The span or part at a point: {row, index} with what a tooltip tells, or null.
   at(x, y) {
     const index = this.place.rows.findIndex(r => y >= r.top && y < r.top + r.height + 2);
     const row = this.reply.rows.find(r => r.row === index);
-    if (!row || x < this.place.left) return null;
+    if (x < this.place.left) return this.laneAt(y);
+    if (!row) return null;
     return row.type === "spans" ? this.spanAt(row, x) : this.bucketAt(row, x);
   }
 

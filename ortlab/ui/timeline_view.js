@@ -218,24 +218,33 @@ class Timeline {
     const [x, y] = [event.clientX - box.left, event.clientY - box.top];
     const inside = Math.min(Math.max(x, pane.drawing.place.left), pane.drawing.width);
     const us = (inside - pane.drawing.place.left) / pane.drawing.perUs + this.view.from;
-    return {pane, x: inside, y, us, hit: x >= pane.drawing.place.left ? pane.drawing.at(x, y) : null};
+    return {pane, x: inside, y, us, hit: pane.drawing.at(x, y)};
+  }
+
+  words(hit) {
+    const kind = this.data.kinds[hit.kind];
+    if (hit.lane) {
+      return [hit.name, hit.detail, `${digits(hit.event_count, 0)} events in the whole trace`,
+        `${time(hit.busy_us)} of them, nested ones left out`];
+    }
+    if (hit.part) {
+      return [
+        `mostly ${kind ? kind.label : "other work"}`,
+        `${digits(hit.calls, 0)} call${hit.calls === 1 ? "" : "s"} begin in these ${time(hit.width)}`,
+        `busy ${digits(Math.min(100, hit.busy / hit.width * 100), 0)} % of the time`,
+        `longest call: ${hit.name || "unnamed"}`, "Click to zoom in",
+      ];
+    }
+    const own = hit.self === undefined ? "" : `, ${time(hit.self)} of it its own`;
+    return [hit.name || `unnamed ${kind?.op || "event"}`, kind ? kind.label : "",
+      `${time(hit.duration)}${own}`, `starts at ${time(hit.start)}`];
   }
 
   tell(hit, event) {
     const tip = this.find(".tip");
     tip.hidden = !hit;
     if (!hit) return;
-    const kind = this.data.kinds[hit.kind];
-    const lines = hit.part ? [
-      `${digits(hit.calls, 0)} call${hit.calls === 1 ? "" : "s"} begin in these ${time(hit.width)}`,
-      `busy ${digits(Math.min(100, hit.busy / hit.width * 100), 0)} % of the time`,
-      `longest call: ${hit.name || "unnamed"}`, "Click to zoom in",
-    ] : [
-      kind ? kind.label : "", `${time(hit.duration)}${hit.self === undefined ? ""
-        : `, ${time(hit.self)} of it its own`}`, `starts at ${time(hit.start)}`,
-    ];
-    const title = hit.part ? `mostly ${kind ? kind.label : "other work"}`
-      : hit.name || `unnamed ${kind?.op || "event"}`;
+    const [title, ...lines] = this.words(hit);
     tip.replaceChildren(element("b", title), ...lines.filter(Boolean).map(t => element("div", t)));
     const box = this.root.getBoundingClientRect();
     const [x, y] = [event.clientX - box.left + 14, event.clientY - box.top + 16];
@@ -260,7 +269,8 @@ class Timeline {
   moved(event) {
     const at = this.point(event);
     if (!this.drag) {
-      if (at) at.pane.canvas.classList.toggle("on", Boolean(at.hit));
+      const clickable = at?.hit && (at.hit.part || Number.isInteger(at.hit.node));
+      if (at) at.pane.canvas.classList.toggle("on", Boolean(clickable));
       this.tell(at?.hit, event);
       return;
     }
@@ -295,7 +305,7 @@ class Timeline {
     this.draw();
     if (!hit) return;
     if (hit.part) this.zoom(1 / 8, us);
-    else if (hit.node !== null) this.pick("picked", hit.node);
+    else if (Number.isInteger(hit.node)) this.pick("picked", hit.node);
   }
 
   listen() {
