@@ -249,7 +249,7 @@ def _bound_rows(nodes: Sequence[NodeRoof], run_us: float) -> tuple[BoundRow, ...
         if own:
             spent = sum(node.time_us for node in own)
             rows.append(BoundRow(bound=bound, node_count=len(own), time_us=spent,
-                                 share=_part(spent, run_us),
+                                 share=None if bound == "launch" else _part(spent, run_us),
                                  gain_us=sum(node.gain_us for node in own)))  # fmt: skip
     return tuple(rows)
 

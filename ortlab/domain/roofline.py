@@ -107,7 +107,8 @@ class BoundRow(Struct, frozen=True, kw_only=True):
     bound: Bound
     node_count: int
     time_us: float
-    share: float
+    share: float | None
+    """Of the node time of a run; None for launches, whose times share nothing out."""
     gain_us: float
 
 

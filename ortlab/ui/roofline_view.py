@@ -124,12 +124,13 @@ def _measure(threads: int | None) -> Peaks | None:
 
 def _headline(report: RooflineReport) -> None:
     parts = [
-        f"{_BOUND_WORDS[row.bound]} **{units.share(row.share)}**"
-        f" ({units.count(row.node_count)} node{'s' * (row.node_count != 1)})"
+        _BOUND_WORDS[row.bound]
+        + (f" **{units.share(row.share)}**" if row.share is not None else "")
+        + f" ({_nodes(row.node_count)})"
         for row in sorted(report.bounds, key=lambda row: -row.time_us)
     ]
     if not any(row.bound in ("compute", "memory", "dispatch") for row in report.bounds):
-        st.markdown(f"No node could be set against the roofs: {', '.join(parts)} of the time.")
+        st.markdown(f"No node could be set against the roofs: {', '.join(parts)}.")
         return
     gain, share = units.time(report.total_gain_us), units.share(report.total_gain_share)
     st.markdown(

@@ -143,6 +143,7 @@ def test_launch_times_are_not_classified() -> None:
     assert (only(report).bound, report.total_gain_us) == ("launch", 0.0)
     assert only(report).flop_per_s is None
     assert charts.drawn(report) == []
+    assert [row.share for row in report.bounds] == [None]
     assert any("launch" in text for text in report.caveats)
 
 
