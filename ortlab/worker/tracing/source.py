@@ -111,7 +111,8 @@ def shape(head: bytes) -> Shape:
     key = _FIRST_KEY.search(head, start)
     return Shape(
         start=start,
-        one_per_line=2 * single > min(len(whole), 200),
+        # In other layouts no line holds an event; in this one, some may be broken.
+        one_per_line=single > 0 and 4 * single >= min(len(whole), 200),
         commas=len(whole) < 2 or whole[0].endswith(b",") or whole[1].startswith(b","),
         wrapped=wrapped,
         first_line=1 + head[:start].count(b"\n"),

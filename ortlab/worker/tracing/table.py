@@ -49,7 +49,8 @@ class EventTable:
             compression="zstd",
             compression_level=1,
             use_dictionary=["lane", "extra"],
-            column_encoding=dict.fromkeys(("sig", *_NUMBERS), "DELTA_BINARY_PACKED"),
+            # What every view reads opens twice as fast; the rest is packed as small by zstd alone.
+            column_encoding=dict.fromkeys(("sig", "ts", "dur"), "DELTA_BINARY_PACKED"),
             write_statistics=["ts"],
         )
         self._thread.start()
