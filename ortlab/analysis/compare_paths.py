@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from ortlab.analysis.compare_match import Matching
+from ortlab.analysis.compare_names import operator_name
 from ortlab.analysis.module_names import leaf
 from ortlab.analysis.modules import ModuleTree
 from ortlab.domain.trace import NodeRow
@@ -32,7 +33,7 @@ def paths(
         [
             (*tree.path_of.get(row.order, ()), leaf(row.name) or row.op_type)
             if by_module
-            else (row.op_type or "unknown", row.name or row.op_type)
+            else (operator_name(row.op_type) or "unknown", row.name or row.op_type)
             for row in side
         ]
         for tree, side in zip(trees, rows, strict=True)

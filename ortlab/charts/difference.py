@@ -26,7 +26,7 @@ LAUNCH_COLOR = "#A9A7A2"
 _FULL_CHANGE = 1 / 3
 # The page shows through between blocks, on light and on dark ground.
 _GAP_SHARE = 0.0012
-_HATCH = {"slower": "/", "added": "x", "removed": "."}
+_HATCH = {"slower": "/", "added": "x", "removed": "\\"}
 """A second mark beside colour; what is faster has none."""
 _MARKS = {"faster": "▼", "slower": "▲", "added": "+", "removed": "−", "same": "", "launch": ""}
 
@@ -218,10 +218,9 @@ def _fitting(block: Block, kind: str, share: float) -> str:
     name = block.label.split(" → ", 1)[0].rsplit("/", 1)[-1] if block.kind == "both" else (
         block.label.strip("/").rsplit("/", 1)[-1]
     )  # fmt: skip
-    full = f"{name} {told}".strip()
-    if len(full) <= letters:
-        return theme.plain(full, limit=120)
-    return theme.plain(told, limit=40) if told and len(told) <= letters else ""
+    spoken = (f"{name} {told}", f"{name} {_MARKS[kind]}", told, _MARKS[kind])
+    fitting = (text.strip() for text in spoken if 0 < len(text.strip()) <= letters)
+    return theme.plain(next(fitting, ""), limit=120)
 
 
 def _hover(block: Block, kind: str) -> str:

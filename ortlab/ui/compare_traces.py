@@ -106,9 +106,10 @@ def _flame(found: Difference) -> None:
     floor = units.share(found.floor_share)
     st.caption(
         "Width is the time of the slower side, left to right is the order of execution. Blue with "
-        "▼ takes less in the other profile, orange with ▲ and hatched takes more. Grey changes by "
-        f"less than {floor}, as two recordings of the same do, or holds launch times. Click a node "
-        "to select it."
+        "▼ takes less in the other profile, orange with ▲ and hatched takes more; crossed was "
+        "added, blue and hatched was removed. Grey changes by less than "
+        f"{floor}, as two recordings of the same do, or holds launch times. Click a node to select "
+        "it."
     )
 
 
