@@ -27,7 +27,7 @@ _PREFIX = re.compile(
 )
 _TOKEN = re.compile(r"_token_\d+$")
 _LAYOUT = re.compile(r"_(?:nchwc|nhwc)$")
-_FUSION = re.compile(r"/(?:\w*(?:Fusion|Fused)\w*|WithoutBiases|duplicated|rewritten|reshape)?/?$")
+_FUSION = re.compile(r"/(?:\w*Fusion\w*|WithoutBiases|duplicated)?/?$")
 _QUANTIZED = re.compile(
     r"(?:_(?:De)?[Qq]uantizeLinear(?:_(?:Output|Input|Clip))?|_quant(?:ized)?|_Q\d+)$"
 )

@@ -26,6 +26,7 @@ _FIGURES = (
     Column("cumulative_share", "Running share", "percent", "Of this row and all rows above it."),
     Column("p50_us", "p50 per call", "time", "Nested nodes included.", group="call"),
     Column("mean_us", "Mean per call", "time", group="call"),
+    Column("device_us", "On the device, all runs", "time", group="sum"),
     Column("self_us", "Self time, all runs", "time", "Nested nodes left out.", group="sum"),
     Column("total_us", "With nested, all runs", "time", group="sum"),
     Column(
@@ -35,7 +36,6 @@ _FIGURES = (
         "What the profiler is proven to add taken off.",
         group="sum",
     ),
-    Column("device_us", "On the device, all runs", "time", group="sum"),
     Column("calls", "Calls", "count"),
     Column("node_count", "Nodes", "count"),
 )

@@ -13,6 +13,7 @@ from typing import Any
 
 import streamlit as st
 
+from ortlab.analysis import parts
 from ortlab.analysis.module_names import Path
 from ortlab.catalog import providers
 from ortlab.domain import units
@@ -209,11 +210,15 @@ def _node_text(node: NodeRow, profile: Profile) -> str:
     name = words.safe(node.name or f"unnamed {node.op_type}", limit=_NAME_LIMIT)
     kind = next((o.time_kind for o in profile.operators
                  if (o.op_type, o.provider) == (node.op_type, node.provider)), "host")  # fmt: skip
-    total = sum(n.self_us for n in profile.nodes)
-    facts = [_operator_on(node.op_type, node.provider), f"p50 **{units.time(node.p50_us)}**"
-             + _spread(node) + _KINDS.get(kind, "")]  # fmt: skip
-    if total and kind not in _KINDS:
-        facts.append(f"**{units.share(node.self_us / total)}** of node time")
+    facts = [_operator_on(node.op_type, node.provider)]
+    if node.device_p50_us is not None:
+        facts.append(f"p50 **{units.time(node.device_p50_us)}** on the device")
+    else:
+        p50 = units.time(node.p50_us)
+        facts.append(f"p50 **{p50}**" + _spread(node) + _KINDS.get(kind, ""))
+    share = parts.node_shares(profile)[node.order]
+    if share is not None:
+        facts.append(f"**{units.share(share)}** of node time")
     if node.input_shapes:
         facts.append(words.safe(node.input_shapes, limit=_SHAPES_LIMIT))
     return f"**{name}** · " + " · ".join(facts)
