@@ -24,7 +24,7 @@ from ortlab.domain.timeline import Contents
 from ortlab.errors import TraceError
 
 MAGIC = b"ortlab timeline\n"
-VERSION = 1
+VERSION = 2
 """Of the layout; raise `SUMMARY_VERSION` with it, so that stored ones are made anew."""
 BLOCK = 64
 """Events between two stored sums: 5 million events and 32 kinds make 20 MB of sums, and the

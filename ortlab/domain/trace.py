@@ -10,7 +10,7 @@ EVENTS_NAME = "events.parquet"
 SUMMARY_NAME = "summary.json"
 TIMELINE_NAME = "timeline.bin"
 """Files that the reader process makes of a trace."""
-SUMMARY_VERSION = 2
+SUMMARY_VERSION = 3
 """Raised when a summary would say something else: stored ones are then worked out anew."""
 
 NOT_TOLD = -(2**63)
@@ -326,7 +326,7 @@ class Profile(Struct, frozen=True, kw_only=True):
 
 
 class TraceEvent(Struct, frozen=True, kw_only=True):
-    """One node event for the timeline of one run."""
+    """One node event of one run, or what a device did for one on the same clock."""
 
     name: str
     op_type: str
@@ -336,6 +336,8 @@ class TraceEvent(Struct, frozen=True, kw_only=True):
     duration_us: int
     self_us: int
     depth: int
+    is_device: bool = False
+    """Work of a device; its time is within that of the node that asked for it, or after it."""
 
 
 class PoolThread(Struct, frozen=True, kw_only=True):
