@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import median_low
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -20,6 +21,8 @@ class NodeBeside(Struct, frozen=True, kw_only=True):
     usual_us: int
     calls: int
     usual_calls: int
+    is_device: bool = False
+    """What a device did; its time is in that of its node already."""
 
     @property
     def more_us(self) -> int:
@@ -43,7 +46,7 @@ class RunBeside(Struct, frozen=True, kw_only=True):
     @property
     def nodes_more_us(self) -> int:
         """Part of it inside nodes; the rest is between them."""
-        return sum(row.more_us for row in self.nodes)
+        return sum(row.more_us for row in self.nodes if not row.is_device)
 
 
 def usual_run(runs: Sequence[Run], of: Run) -> Run:
@@ -71,6 +74,7 @@ def beside(
             usual_us=there.get(key, (0, 0))[0],
             calls=here.get(key, (0, 0))[1],
             usual_calls=there.get(key, (0, 0))[1],
+            is_device=key[3],
         )
         for key in dict.fromkeys((*here, *there))
     ]
@@ -78,10 +82,13 @@ def beside(
     return RunBeside(run=run, usual=usual, nodes=tuple(rows))
 
 
-def _by_node(events: Sequence[TraceEvent]) -> dict[tuple[str, str, str], tuple[int, int]]:
-    found: dict[tuple[str, str, str], tuple[int, int]] = {}
+_Key: TypeAlias = tuple[str, str, str, bool]
+
+
+def _by_node(events: Sequence[TraceEvent]) -> dict[_Key, tuple[int, int]]:
+    found: dict[_Key, tuple[int, int]] = {}
     for event in events:
-        key = (event.name, event.op_type, event.provider)
+        key = (event.name, event.op_type, event.provider, event.is_device)
         us, calls = found.get(key, (0, 0))
         found[key] = us + event.self_us, calls + 1
     return found

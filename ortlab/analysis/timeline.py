@@ -121,6 +121,8 @@ def window(
 def run_events(path: Path, *, run: int) -> Timeline:
     """The node events of run number `run`, with their thread (from 0) and nesting depth.
 
+    Device events on the clock of the run are among them and marked.
+
     At most `MAX_EVENTS`: beyond that the shortest are left out, and `dropped_count` says how
     many. A trace without runs has all its node events in run 0.
 
@@ -169,5 +171,6 @@ def _records(file: TimelineFile, shown: Ints) -> list[TraceEvent]:
         found.append(TraceEvent(
             name=name, op_type=op_type, provider=provider, thread=header.row_lane[of],
             start_us=start_us, duration_us=duration_us, self_us=self_us, depth=depths[of],
+            is_device=header.contents.lanes[header.row_lane[of]].is_device,
         ))  # fmt: skip
     return sorted(found, key=lambda event: (event.start_us, event.depth))

@@ -15,6 +15,7 @@ from ortlab.ui import selection, table_view, words
 from ortlab.ui.table_view import Column
 
 ROW_LIMIT = 300
+_NAMED = 3
 _CHART, _TABLE = "runs-chart", "runs-table"
 _RUNS = (
     Column("index", "Run", "count"),
@@ -158,21 +159,28 @@ def beside_text(found: slow_run.RunBeside) -> str:
     part = found.nodes_more_us / found.more_us
     inside = units.share(min(1.0, max(0.0, part)))
     text += f" {inside} of the difference is inside nodes, the rest between them."
-    sign = 1 if found.more_us > 0 else -1
-    first = [row for row in found.nodes if row.more_us * sign > 0][:3]
-    if first:
-        named = ", ".join(
-            f"**{words.safe(row.name or row.op_type, limit=60)}** "
-            f"({units.time(abs(row.more_us))} {way})" for row in first
-        )  # fmt: skip
-        text += f" Most of it: {named}."
+    for lead, on_device in (("Most of it", False), ("On the device", True)):
+        rows = [row for row in found.nodes if row.is_device == on_device]
+        named = _named(rows, longer=found.more_us > 0)
+        text += f" {lead}: {named}." if named else ""
     return text
+
+
+def _named(rows: Sequence[slow_run.NodeBeside], *, longer: bool) -> str:
+    """The few rows that make most of the difference, as Markdown."""
+    sign, way = (1, "longer") if longer else (-1, "shorter")
+    first = [row for row in rows if row.more_us * sign > 0][:_NAMED]
+    return ", ".join(
+        f"**{words.safe(row.name or row.op_type, limit=60)}** "
+        f"({units.time(abs(row.more_us))} {way})" for row in first
+    )  # fmt: skip
 
 
 def _node_table(found: slow_run.RunBeside) -> None:
     rows = [
         {"name": row.name or f"unnamed {row.op_type}", "op_type": row.op_type,
-         "provider": providers.label(row.provider), "more_us": row.more_us, "us": row.us,
+         "provider": providers.label(row.provider) + ", on the device" * row.is_device,
+         "more_us": row.more_us, "us": row.us,
          "usual_us": row.usual_us, "calls": row.calls, "usual_calls": row.usual_calls}
         for row in found.nodes
     ]  # fmt: skip

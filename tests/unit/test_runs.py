@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -241,6 +242,15 @@ def test_a_slow_run_is_set_beside_the_median_run_node_by_node() -> None:
     assert [(row.name, row.more_us) for row in made.nodes] == [("x", 9), ("y", 3)]
     assert made.nodes_more_us == 12
     assert made.more_us == slow.duration_us - usual.duration_us
+
+
+def test_work_of_a_device_is_not_counted_twice_beside_its_node() -> None:
+    told = profile(text(trace([100] * 4)))
+    layer = msgspec.structs.replace(_events(8, 0)[0], name="layer", is_device=True)
+    made = slow_run.beside(told.runs[3], told.runs[1], events=[*_events(10, 5), layer],
+                           usual_events=_events(1, 2))  # fmt: skip
+    assert made.nodes_more_us == 12
+    assert [row.name for row in made.nodes if row.is_device] == ["layer"]
 
 
 def _events(*durations: int) -> list[TraceEvent]:
