@@ -175,7 +175,9 @@ def test_sessions_of_a_joined_file_are_counted() -> None:
 
 
 def test_unknown_arguments_are_kept_and_counted() -> None:
-    events = [node(f"n{i}", i * 10, 5, **({"flavour": {"a": i}} if i % 2 else {})) for i in range(4)]
+    events = [
+        node(f"n{i}", i * 10, 5, **({"flavour": {"a": i}} if i % 2 else {})) for i in range(4)
+    ]
     events[0]["sf"] = 7
     facts, out = decoded(text(events))
     assert facts.unknown_fields == {"flavour": 2, "sf": 1}
@@ -229,8 +231,10 @@ def test_unsound_events_in_a_sound_block_are_told_with_their_lines() -> None:
     assert (facts.events, facts.damaged_lines) == (8, (5, 10))
 
 
-def test_files_that_differ_in_case_are_not_read_otherwise_by_sums(tmp_path: Path) -> None:
-    bad = '{"cat":"Node","name":"b_kernel_time","ph":"X","ts":"soon","dur":7,"args":{"op_name":"B"}}'
+def test_sums_leave_out_what_the_table_leaves_out(tmp_path: Path) -> None:
+    bad = (
+        '{"cat":"Node","name":"b_kernel_time","ph":"X","ts":"soon","dur":7,"args":{"op_name":"B"}}'
+    )
     path = tmp_path / "t.json"
     path.write_text(text([node("a", 1, 5)]).replace("\n]", ",\n" + bad + "\n]"))
     assert list(traces.aggregate(path).values()) == [(1, 5)]
@@ -279,7 +283,9 @@ def test_reading_takes_the_same_memory_whatever_the_size(tmp_path: Path) -> None
     assert int(done.stdout) * 1024 < size
 
 
-def test_rows_are_in_the_order_of_the_file_over_several_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_in_the_order_of_the_file_over_several_groups(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     from ortlab.worker.tracing import columns
 
     monkeypatch.setattr(columns, "GROUP_EVENTS", 16)
