@@ -22,6 +22,8 @@ _FAR_ABOVE = 4
 _HEADROOM = 1.25
 """Room over the peak for its label."""
 _ALL_TICKS = 12
+# Thinner bars than these look like a bar code; marks do not.
+_MAX_BARS = 60
 
 
 def usage(
@@ -55,14 +57,15 @@ def usage(
 
 
 def runs(allocator: AllocatorMemory) -> go.Figure:
-    """Peak of every run as bars, warm-up hatched, and what the arena holds as a line."""
+    """Peak of every run as bars or marks, warm-up apart, and what the arena holds as a line."""
     rows = allocator.runs
     if not rows:
         return theme.empty("Peak of every run", "The profile holds no whole run.")
     top, arena = max(r.peak_bytes for r in rows), max(r.arena_bytes for r in rows)
     scale, unit = _unit(min(arena, _FAR_ABOVE * top) or arena)
+    draw = _run_bars if len(rows) <= _MAX_BARS else _run_marks
     traces: list[go.Bar | go.Scatter] = [
-        _run_bars([r for r in rows if r.warmup == warmup], scale=scale, unit=unit, warmup=warmup)
+        draw([r for r in rows if r.warmup == warmup], scale=scale, unit=unit, warmup=warmup)
         for warmup in (True, False)
         if any(r.warmup == warmup for r in rows)
     ]
@@ -193,6 +196,21 @@ def _run_bars(rows: Sequence[RunMemory], *, scale: float, unit: str, warmup: boo
         marker={
             "color": theme.OTHER_COLOR if warmup else _COLOR,
             "pattern": {"shape": "/" if warmup else ""},
+        },
+        hovertemplate=f"run %{{x}}: peak %{{y:.4~g}} {unit}<extra></extra>",
+    )
+
+
+def _run_marks(rows: Sequence[RunMemory], *, scale: float, unit: str, warmup: bool) -> go.Scatter:
+    return go.Scatter(
+        name="peak, warm-up" if warmup else "peak",
+        mode="markers",
+        x=[r.index for r in rows],
+        y=[_short(r.peak_bytes / scale) for r in rows],
+        marker={
+            "color": theme.OTHER_COLOR if warmup else _COLOR,
+            "symbol": "diamond-open" if warmup else "circle",
+            "size": 8 if warmup else 4,
         },
         hovertemplate=f"run %{{x}}: peak %{{y:.4~g}} {unit}<extra></extra>",
     )
