@@ -9,7 +9,7 @@ import streamlit as st
 from ortlab.domain.placement import Placement
 from ortlab.domain.study import Study
 from ortlab.domain.trace import Profile, TraceEvent
-from ortlab.ui import frame, intake_panel, recent, words
+from ortlab.ui import frame, intake_panel, recent, selection, words
 from ortlab.ui.door import lab
 from ortlab.ui.trees import Scopes
 from ortlab.views import ProfileView
@@ -94,6 +94,9 @@ def pick() -> Source | None:
         if st.button("Back to results", icon=":material/arrow_back:", key="back"):
             frame.go("results", run=run)
     if chosen != asked:
+        if asked in ids:
+            # Nodes are numbered by profile: the same number is another node here.
+            selection.select_node(None)
         st.query_params["cfg"] = chosen
     return Source(run=run, row=chosen, trace=None)
 

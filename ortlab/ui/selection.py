@@ -208,14 +208,12 @@ def _gone(what: str) -> str:
 
 def _node_text(node: NodeRow, profile: Profile) -> str:
     name = words.safe(node.name or f"unnamed {node.op_type}", limit=_NAME_LIMIT)
-    kind = next((o.time_kind for o in profile.operators
-                 if (o.op_type, o.provider) == (node.op_type, node.provider)), "host")  # fmt: skip
     facts = [_operator_on(node.op_type, node.provider)]
     if node.device_p50_us is not None:
         facts.append(f"p50 **{units.time(node.device_p50_us)}** on the device")
     else:
         p50 = units.time(node.p50_us)
-        facts.append(f"p50 **{p50}**" + _spread(node) + _KINDS.get(kind, ""))
+        facts.append(f"p50 **{p50}**" + _spread(node) + _KINDS.get(node.time_kind, ""))
     share = parts.node_shares(profile)[node.order]
     if share is not None:
         facts.append(f"**{units.share(share)}** of node time")

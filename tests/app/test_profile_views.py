@@ -244,3 +244,14 @@ def test_a_selected_operator_leaves_its_nodes(filled_home: Filled) -> None:
 @pytest.mark.parametrize("node", ["99999", "-1", "x", "1" * 40, "²"])
 def test_a_link_to_a_node_that_is_not_there_is_no_error(filled_home: Filled, node: str) -> None:
     page("profile", trace=filled_home.trace, view="nodes", node=node)
+
+
+def test_another_setting_drops_the_node_for_its_number_is_another_node_there(
+    filled_home: Filled,
+) -> None:
+    app = page("profile", run=filled_home.done, view="nodes", node="1")
+    before = app.query_params["cfg"]
+    setting = next(box for box in app.selectbox if box.label == "Setting")
+    setting.select_index(1 - setting.index).run()
+    assert app.query_params["cfg"] != before
+    assert "node" not in app.query_params
