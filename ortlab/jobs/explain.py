@@ -42,15 +42,15 @@ def profile_of(
     """The profile of one row, beside the p50 it has without the profiler."""
     study = store.studies.get(study_id)
     row = row_of(study, configuration_id)
-    found = summary(_files(store, study, row))
+    files = _files(store, study, row)
     twin_p50_us = row.latency.p50_us if row.latency else None
-    return found.profile(source=row.label, steady=steady, twin_p50_us=twin_p50_us)
+    return _cached_profile(str(files.summary), row.label, steady, twin_p50_us)
 
 
 def profile_of_trace(store: Store, trace_id: str, *, steady: bool = False) -> Profile:
     """The profile of a trace that a person opened."""
-    found = summary(store.traces.files(trace_id))
-    return found.profile(source=store.traces.name(trace_id), steady=steady)
+    path = str(store.traces.files(trace_id).summary)
+    return _cached_profile(path, store.traces.name(trace_id), steady, None)
 
 
 def digest_of(store: Store, source_id: str, configuration_id: str | None) -> DigestFiles:
@@ -174,6 +174,13 @@ def _cached_summary(path: str) -> TraceSummary:
     from ortlab.analysis import summary
 
     return summary.read(Path(path))
+
+
+# Judging trust goes over every run, and a page asks again with each click.
+@lru_cache(maxsize=32)
+def _cached_profile(path: str, source: str, steady: bool, twin_p50_us: float | None) -> Profile:
+    found = _cached_summary(path)
+    return found.profile(source=source, steady=steady, twin_p50_us=twin_p50_us)
 
 
 def _placement(row: ConfigurationResult, profile: Profile | None) -> Placement:
