@@ -141,12 +141,22 @@ def views(path: Path, folder: Path) -> Iterator[Row]:
     """Every view of a trace that is open: work of the server, bytes sent, click to drawn."""
     trace = Lab.open(folder / "home").open_trace(path)
     path.unlink()
+    yield from server(folder, trace)
+    yield from clicks(folder, trace)
+
+
+def server(folder: Path, trace: str) -> Iterator[Row]:
+    """What the server does for the data of each view."""
     done = subprocess.run([sys.executable, "-c", SERVER, str(folder / "home"), trace], text=True,
                           check=True, capture_output=True, cwd=ROOT)  # fmt: skip
     for name, (milliseconds, _) in json.loads(done.stdout).items():
         yield Row(f"5 M events (a recording five times in a row): {name}, server",
                   f"{milliseconds:.1f} ms", f"<= {MAX_SERVER_MS} ms",
                   milliseconds <= MAX_SERVER_MS)  # fmt: skip
+
+
+def clicks(folder: Path, trace: str) -> Iterator[Row]:
+    """What a person waits for, and what is sent meanwhile."""
     with browsing() as browser, serving(folder) as (address, _, _), opened(browser) as page:
         for name, drawn_ms, sent_kb in seen(page, f"{address}/profile?trace={trace}"):
             said = f"{drawn_ms:.0f} ms, {sent_kb:.0f} kB"
