@@ -192,7 +192,8 @@ class Drawing {
       ctx.fillRect(x + 0.5, top, Math.max(1, end - x - 1), height);
       ctx.globalAlpha = 1;
       ctx.fillStyle = colors.text;
-      const label = shortened(ctx, `run ${number}${warmup ? ", warm-up" : ""}`, to - from - 8);
+      const label = [`run ${number}${warmup ? ", warm-up" : ""}`, `run ${number}`, `${number}`].find(
+        text => ctx.measureText(text).width <= to - from - 8);
       if (label) ctx.fillText(label, from + 4, top + height / 2 + 0.5);
     }
     if (!this.reply.runs.length) {

@@ -225,7 +225,7 @@ class Timeline {
     const kind = this.data.kinds[hit.kind];
     if (hit.lane) {
       return [hit.name, hit.detail, `${digits(hit.event_count, 0)} events in the whole trace`,
-        `${time(hit.busy_us)} of them, nested ones left out`];
+        `busy for ${time(hit.busy_us)}`];
     }
     if (hit.part) {
       return [
