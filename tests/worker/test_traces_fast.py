@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ortlab.domain.trace import MEMORY_COLUMNS, NOT_TOLD, NUMBER_COLUMNS, Signature
+from ortlab.domain.trace import MEMORY_COLUMNS, NOT_TOLD, POOL_COLUMNS, Signature
 from ortlab.worker import traces
 from ortlab.worker.tracing import formats, signatures, source
 from ortlab.worker.tracing.reader import Reader
@@ -148,7 +149,7 @@ def test_every_number_and_text_of_a_node_event_is_stored(path: Path) -> None:
             continue
         main, subs = stats["main_thread"], stats["sub_threads"]
         runs = [sub["num_run"] for sub in subs.values()]
-        assert [row[name] for name in NUMBER_COLUMNS if name.startswith(("pool", "block", "sub"))] == [
+        assert [row[name] for name in POOL_COLUMNS] == [
             main["Run"], main["Wait"], main["Distribution"],
             main["block_size"][0] if main["block_size"] else NOT_TOLD, len(main["block_size"]),
             sum(runs), max(runs, default=0), len(runs), main["core"],
@@ -250,7 +251,7 @@ def test_sums_leave_out_what_the_table_leaves_out(tmp_path: Path) -> None:
 )
 def test_known_writers_of_other_traces_are_named(producer: str, category: str, says: str) -> None:
     events = [
-        {"name": "process_name", "cat": "__metadata", "ph": "M", "ts": 0, "args": {"name": producer}},
+        {"name": "process_name", "cat": "__meta", "ph": "M", "ts": 0, "args": {"name": producer}},
         {"name": "gemm", "cat": category, "ph": "X", "ts": 1, "dur": 5, "pid": 1, "tid": 0},
     ]  # fmt: skip
     with pytest.raises(traces.TraceError, match=says):
@@ -292,3 +293,19 @@ def test_rows_are_in_the_order_of_the_file_over_several_groups(
     _, rows = stored(MLP)
     assert [row["ts"] for row in rows] == [event["ts"] for event in json.loads(MLP)]
     assert np.all([row["sig"] >= 0 for row in rows])
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("size", [1_000, 20_000, 500_000])
+def test_damaged_lines_are_told_whatever_went_before(
+    packed: bool, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source, "BLOCK_BYTES", size)
+    lines = MLP.split(b"\n")
+    for at in (3, 60, 61, 140):
+        lines[at - 1] = b'{"cat" : broken},'
+    lines[99] = b""
+    content = b"\n".join(lines)
+    facts, _ = decoded(gzip.compress(content) if packed else content)
+    assert facts.damaged_lines == (3, 60, 61, 140)
+    assert (facts.events, facts.truncated) == (146 - 5, False)

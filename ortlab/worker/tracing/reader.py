@@ -15,6 +15,7 @@ from ortlab.worker.tracing.events import Event, Found, Salvage, plain
 from ortlab.worker.tracing.facts import Tally
 from ortlab.worker.tracing.formats import EVENT_KEYS, ODD_KEY, UNREADABLE, Format
 from ortlab.worker.tracing.lanes import Ints
+from ortlab.worker.tracing.objects import Objects
 
 # Without one event of ONNX Runtime among this many, a file is not an ORT profile.
 PATIENCE_EVENTS = 100_000
@@ -74,7 +75,7 @@ class Reader:
 
     def _lines(self, blocks: source.Blocks, shape: source.Shape) -> bool:
         """Read one event per line; whether the last line was whole."""
-        last_line, ended = 0, False
+        block, ended = None, False
         for block in blocks.each(source.line_end, first_line=shape.first_line):
             if self._salvage.pending or not self._block(block):
                 text = block.text()
@@ -83,13 +84,14 @@ class Reader:
                 self._keep(self._salvage.lines(text, block.line))
                 if ended:
                     break
-            last_line = block.line + block.line_count
         self._damaged(self._salvage.flush())
-        return ended or (not shape.wrapped and self.tally.last_damaged != last_line)
+        if ended or shape.wrapped or not (self.tally.damaged and block):
+            return ended or not shape.wrapped
+        return self.tally.last_damaged != block.line + block.line_count
 
     def _objects(self, blocks: source.Blocks, shape: source.Shape) -> bool:
         """Read one object after the other; whether the last one was whole."""
-        cutter = source.Objects(first_line=shape.first_line)
+        cutter = Objects(first_line=shape.first_line)
         for block in blocks.each(source.object_end(shape.first_key), first_line=shape.first_line):
             if not cutter.open and self._block(block):
                 cutter.skip(block.line_count)

@@ -6,13 +6,13 @@ import codecs
 import errno
 import gzip
 import io
+import os
 import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NoReturn, TypeAlias, cast
 
-import numpy as np
 from msgspec import Struct
 
 from ortlab.errors import TraceError
@@ -26,7 +26,6 @@ MAX_UNPACKED_BYTES = 10 << 30
 
 _OBJECT_START = re.compile(rb'\s*\{[^\[\]]{0,4096}?"traceEvents"\s*:\s*\[')
 _FIRST_KEY = re.compile(rb'\{\s*"([^"\\]{1,100})"')
-_LINE_END = ord("\n")
 _FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -83,7 +82,7 @@ def check_head(head: bytes) -> None:
     """
     if not head.strip():
         _refuse_empty("is empty: it holds only white space")
-    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff") and b'"cat"' not in head:
         raise TraceError(
             "The trace is text in UTF-16, which ONNX Runtime never writes.",
             hint="Save it again as UTF-8; PowerShell's > does this to a file.",
@@ -126,19 +125,70 @@ def _is_one_event(line: bytes) -> bool:
     return line.startswith(b"{") and b'"name"' in line and line.count(b'"ph"') < 2
 
 
+class LineNumbers:
+    """Line numbers of places in a stream.
+
+    Only damage is told with its line: the lines of a file are counted when one is asked for,
+    by reading it again from where the last was. What is unpacked is counted as it goes by.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        again = hasattr(os, "pread") and not isinstance(stream, gzip.GzipFile)
+        self._descriptor = stream.fileno() if again else None
+        self._offset = 0
+        self._line = 1
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether a line can still be told when its block has gone by."""
+        return self._descriptor is not None
+
+    def begin(self, offset: int, line: int) -> None:
+        """Take note that this line begins here."""
+        self._offset, self._line = offset, line
+
+    def pass_by(self, block: Block) -> None:
+        """Go beyond a block that is not needed any more."""
+        if self._descriptor is None:
+            self.begin(self._offset + block.size, self._line + block.line_count)
+
+    def at(self, offset: int) -> int:
+        """The line of this place, which is not before the last one."""
+        while self._descriptor is not None and self._offset < offset:
+            size = min(BLOCK_BYTES, offset - self._offset)
+            part = os.pread(self._descriptor, size, self._offset)
+            # A file that shrank meanwhile tells no more.
+            self.begin(self._offset + size, self._line + part.count(b"\n"))
+        return self._line
+
+
 class Block:
     """A part of the buffer: whole lines, or whole objects, as far as there are any."""
 
-    def __init__(self, buffer: bytearray, start: int, stop: int, line: int) -> None:
-        self.line = line
-        """Number of its first line."""
-        # Three times as fast as counting in the bytes themselves.
-        letters = np.frombuffer(buffer, np.uint8, stop - start, start)
-        self.line_count = int(np.count_nonzero(letters == _LINE_END))
+    def __init__(
+        self, buffer: bytearray, start: int, stop: int, *, offset: int, lines: LineNumbers
+    ) -> None:
+        self.size = stop - start
         self._buffer = buffer
         self._start = start
         self._stop = stop
+        self._offset = offset
+        self._lines = lines
+        # Later, what is counted as it goes by would be further on.
+        self._line = None if lines.can_wait else lines.at(offset)
         self._replaced: list[tuple[int, int]] = []
+
+    @property
+    def line(self) -> int:
+        """Number of its first line."""
+        if self._line is None:
+            self._line = self._lines.at(self._offset)
+        return self._line
+
+    @property
+    def line_count(self) -> int:
+        """How many lines end in it."""
+        return self._buffer.count(b"\n", self._start, self._stop)
 
     def listed(self) -> memoryview | None:
         """The block as a JSON list, made in place; None when it is blank."""
@@ -182,6 +232,7 @@ class Blocks:
         self._buffer = bytearray(BLOCK_BYTES + 2)
         self._start = self._end = 1
         self._last = 0
+        self._lines = LineNumbers(stream)
 
     @property
     def ends_list(self) -> bool:
@@ -205,7 +256,8 @@ class Blocks:
         Raises:
             TraceError: there is more than `MAX_UNPACKED_BYTES`.
         """
-        line, more = first_line, True
+        more = True
+        self._lines.begin(self._offset, first_line)
         while more:
             more = self._fill()
             stop = cut(self._buffer, self._start, self._end) if more else self._end
@@ -214,10 +266,15 @@ class Blocks:
                     self._grow()
                     continue
                 stop = self._end
-            block = Block(self._buffer, self._start, stop, line)
+            block = Block(self._buffer, self._start, stop, offset=self._offset, lines=self._lines)
             yield block
-            line += block.line_count
+            self._lines.pass_by(block)
             self._start = stop
+
+    @property
+    def _offset(self) -> int:
+        """Place in the stream of the first byte that is not used up."""
+        return self.bytes_read - (self._end - self._start)
 
     def _fill(self) -> bool:
         """Fill the buffer; whether the stream may have more."""
@@ -296,89 +353,6 @@ def object_end(first_key: bytes) -> Cut:
         return start
 
     return cut
-
-
-# Strings first, so that brackets in names do not count; the last branch is a string that
-# does not end within what was read.
-_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{}\[\]]|"', re.DOTALL)
-
-
-class Objects:
-    """Cuts a stream into the objects of its list by matching brackets, whatever the layout.
-
-    Keeps only the object that is open. Of one longer than `MAX_EVENT_BYTES`, which is no
-    event, only the first bracket comes out.
-    """
-
-    def __init__(self, *, first_line: int) -> None:
-        self.list_ended = False
-        self._line = first_line
-        self._buffer = b""
-        self._position = 0
-        self._depth = 0
-        self._start = 0
-
-    @property
-    def open(self) -> bool:
-        """Whether an object has begun and not ended."""
-        return self._depth > 0
-
-    def feed(self, piece: bytes) -> Iterator[tuple[bytes, int]]:
-        """Objects that are complete now."""
-        self._buffer += piece
-        while match := _TOKEN.search(self._buffer, self._position):
-            token = match.group() if match.end() - match.start() == 1 else b""
-            if token == b'"':
-                # A string that goes on in the next piece.
-                self._position = match.start()
-                break
-            self._position = match.end()
-            if token and self._step(token, match.start()):
-                yield self._buffer[self._start : self._position], self._line
-                self._line += self._buffer.count(b"\n", self._start, self._position)
-                self._start = self._position
-            if self.list_ended and not self._depth:
-                return
-        else:
-            self._position = len(self._buffer)
-        yield from self._oversized()
-        self._trim()
-
-    def rest(self) -> Iterator[tuple[bytes, int]]:
-        """The object that was still open at the end."""
-        if self._depth:
-            yield self._buffer, self._line
-
-    def skip(self, lines: int) -> None:
-        """Leave out a block with this many line ends, that was read in another way."""
-        self._line += lines
-
-    def _step(self, token: bytes, at: int) -> bool:
-        """Follow one bracket; whether it closes an object of the list."""
-        if not self._depth:
-            self.list_ended = token == b"]" or self.list_ended
-            if token == b"{":
-                self._line += self._buffer.count(b"\n", self._start, at)
-                self._start, self._depth = at, 1
-            return False
-        self._depth += 1 if token in b"{[" else -1
-        return not self._depth
-
-    def _oversized(self) -> Iterator[tuple[bytes, int]]:
-        if len(self._buffer) - self._start > MAX_EVENT_BYTES and self._depth:
-            yield b"{", self._line
-            self._line += self._buffer.count(b"\n", self._start)
-            self._start = self._position = len(self._buffer)
-            self._depth = 0
-
-    def _trim(self) -> None:
-        """Forget what lies before the open object."""
-        keep = self._start if self._depth else self._position
-        if not self._depth:
-            self._line += self._buffer.count(b"\n", self._start, keep)
-        self._buffer = self._buffer[keep:]
-        self._position -= keep
-        self._start = 0
 
 
 def is_write_error(error: OSError) -> bool:
