@@ -17,6 +17,7 @@ from ortlab.ui.door import lab
 from ortlab.ui.table_view import Column
 
 _FLAME = "difference"
+_TABLE = "difference-nodes"
 # What a person reads of a table, in what a browser takes at once (about 40 kB).
 _SENT_ROWS = 200
 _SHOWN_CAVEATS = 2
@@ -71,6 +72,7 @@ def show(source: Source, other: str | None = None) -> None:
     if not (found.nodes or found.added or found.removed):
         st.info("There are no nodes on either side.", icon=":material/info:")
         return
+    _selected(found)
     _flame(found)
     _operators(found)
     st.subheader("Node by node", anchor=False)
@@ -92,6 +94,44 @@ def _answer(found: Difference) -> None:
     if more:
         with st.expander(f"{len(more)} more to keep in mind", icon=":material/info:"):
             st.markdown("\n".join(f"- {doubt}" for doubt in more))
+
+
+def _selected(found: Difference) -> None:
+    """One line on the selected node and what became of it, with ways to see it elsewhere."""
+    order = selection.selected_node()
+    if order is None:
+        return
+    pair = next((node for node in found.nodes if node.order == order), None)
+    lone = next((node for node in found.removed if node.order == order), None)
+    with st.container(border=True, horizontal=True, vertical_alignment="center", gap="small"):
+        text = "The selected node is in neither list."
+        if pair is not None:
+            text = _pair_text(pair)
+        elif lone is not None:
+            text = (
+                f"**{words.safe(lone.name, limit=110)}** has no counterpart in the other profile."
+            )
+        st.markdown(text, width="stretch")
+        for view in ("nodes", "timeline"):
+            st.button(view.capitalize(), key=f"compare-{view}", on_click=selection.open_view,
+                      args=(view,), type="tertiary")  # fmt: skip
+        st.button("Clear", key="compare-clear", on_click=selection.clear, type="tertiary",
+                  icon=":material/close:", help="Select nothing")  # fmt: skip
+
+
+def _pair_text(node: NodeChange) -> str:
+    """A pair as Markdown; names are foreign, so they are escaped."""
+    facts = [
+        f"**{words.safe(compare_text.name(node), limit=160)}**",
+        words.safe(compare_text.op_type(node), limit=80),
+        f"p50 {units.time(node.base_p50_us)} → {units.time(node.other_p50_us)}",
+    ]
+    if node.ratio is not None:
+        interval = f" ({_interval(node.ci95)})" if node.ci95 else ""
+        facts.append(f"ratio {units.speedup(node.ratio)}{interval}: **{node.verdict}**")
+    elif node.time_kind in NOT_WORK:
+        facts.append(f"not compared: {node.time_kind} time")
+    return " · ".join([*facts, f"matched by {node.match}"])
 
 
 def _flame(found: Difference) -> None:
@@ -146,10 +186,14 @@ def _node_table(found: Difference) -> None:
 
     def clicked(at: int) -> None:
         if rows[at]["order"] is not None:
-            selection.select_node(rows[at]["order"])
+            selection.select_node(rows[at]["order"], by=_TABLE)
 
-    table_view.show(rows, _NODES, key=selection.widget_key("difference-nodes"), height=460,
-                    name="node-changes", limit=_SENT_ROWS, on_row=clicked,
+    chosen = selection.selected_node()
+    marked = next(
+        (i for i, row in enumerate(rows) if chosen is not None and row["order"] == chosen), None
+    )
+    table_view.show(rows, _NODES, key=selection.widget_key(_TABLE), height=460,
+                    name="node-changes", limit=_SENT_ROWS, marked=marked, on_row=clicked,
                     alt="Every node on both sides")  # fmt: skip
 
 

@@ -87,3 +87,16 @@ def test_names_of_nodes_are_no_markup(filled_home: Filled) -> None:
     app = page("profile", run=run, cfg=first, view="compare", **{"with": f"{run}/{second}"})
     for markdown in (*app.markdown, *app.caption):
         assert HOSTILE not in markdown.value
+
+
+def test_a_selected_node_is_told_with_what_became_of_it(filled_home: Filled) -> None:
+    first, second = (
+        row.id for row in Lab.open(filled_home.home).study(filled_home.done).record.configurations
+    )
+    run, link = filled_home.done, {"with": f"{filled_home.done}/{second}", "node": "0"}
+    app = page("profile", run=run, cfg=first, view="compare", **link)
+    said = texts(app)
+    assert "matched by" in said or "has no counterpart" in said
+    app.button(key="compare-clear").click().run()
+    assert not app.exception
+    assert "node" not in app.query_params
