@@ -73,7 +73,9 @@ def timeline(events: Sequence[TraceEvent], *, title: str = "") -> go.Figure:
         uniformtext={"minsize": 11, "mode": "hide"},
         **theme.legend_above(len(traces)),
     )  # fmt: skip
-    figure.update_xaxes(title=f"time in this run, {unit}", rangemode="tozero", zeroline=False)
+    left_out = dropped(events)
+    note = f"; the {units.count(left_out)} shortest events are left out" if left_out else ""
+    figure.update_xaxes(title=f"time in this run, {unit}{note}", rangemode="tozero", zeroline=False)
     figure.update_yaxes(
         tickvals=list(lanes.values()), ticktext=[_lane_name(k, lanes) for k in lanes],
         autorange="reversed", showgrid=False, automargin=True,
@@ -83,7 +85,8 @@ def timeline(events: Sequence[TraceEvent], *, title: str = "") -> go.Figure:
 
 def dropped(events: Sequence[TraceEvent]) -> int:
     """Events that `timeline` leaves out, the shortest ones."""
-    return max(0, len(events) - BAR_LIMIT)
+    before: int = getattr(events, "dropped_count", 0)
+    return before + max(0, len(events) - BAR_LIMIT)
 
 
 def _lanes(events: Sequence[TraceEvent]) -> dict[tuple[int, int], int]:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from ortlab.analysis import lanes
+from ortlab.analysis import lanes, timeline
 from ortlab.analysis.derived import derive
 from ortlab.charts import theme
 from ortlab.charts import timeline as charts
 from ortlab.errors import OrtlabError
 from ortlab.ui import timeline_data
+from tests.timelines import stored
 from tests.trace_text import decoded, recorded
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
@@ -91,3 +92,10 @@ def test_the_component_writes_foreign_names_as_text_only() -> None:
     assert len(scripts) == 3
     ways = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(")
     assert [way for way, script in itertools.product(ways, scripts) if way in script] == []
+
+
+def test_a_figure_that_leaves_events_out_says_how_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(charts, "BAR_LIMIT", 10)
+    events = timeline.run_events(stored(recorded("cpu_control_flow")), run=1)
+    said = charts.timeline(events).layout.xaxis.title.text
+    assert f"the {len(events) - 10} shortest events are left out" in said
