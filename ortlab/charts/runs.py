@@ -122,8 +122,12 @@ def _borders(figure: go.Figure, found: Sequence[Run]) -> None:
         for before, run in pairwise(found)
         if run.changed or run.session != before.session
     ]
-    for index, text in marks[:BORDER_LIMIT]:
-        figure.add_vline(
-            x=index - 0.5, line={"dash": "dash", "width": 1.5, "color": _CHANGE_COLOR},
-            annotation_text=text, annotation_position="bottom right",
-        )  # fmt: skip
+    shown = [(index - 0.5, text) for index, text in marks[:BORDER_LIMIT]]
+    line = {"dash": "dash", "width": 1.5, "color": _CHANGE_COLOR}
+    note = {"y": 0, "yref": "y domain", "xanchor": "left", "yanchor": "bottom", "showarrow": False}
+    # All at once: `add_vline` checks the whole figure for each of them.
+    figure.update_layout(
+        shapes=[{"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "y domain",
+                 "line": line} for x, _ in shown],
+        annotations=[{"x": x, "text": text, **note} for x, text in shown],
+    )  # fmt: skip
