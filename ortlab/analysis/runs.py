@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from msgspec import Struct
@@ -243,14 +243,22 @@ class _Spans:
         placed = run_of != OUTSIDE
         away = placed.copy()
         away[placed] = self.lane[run_of[placed]] != events.lane[placed]
-        several = 0
-        for number in np.unique(self.session).tolist() if away.any() else ():
-            mine = self.session == number
-            moment = events.start[away][self.session[run_of[away]] == number]
-            begun = np.searchsorted(self.start[mine], moment, side="right")
-            ended = np.searchsorted(np.sort(self.end[mine]), moment, side="left")
-            several += int((begun - ended > 1).sum())
-        return several
+        if not away.any():
+            return 0
+        count, session = len(self.start), self.session[run_of[away]]
+        times = lifted(
+            np.concatenate((self.start, self.end, events.start[away])),
+            np.concatenate((self.session, self.session, session)),
+        )
+        begun = np.searchsorted(times[:count], times[2 * count :], side="right")
+        ended = np.searchsorted(np.sort(times[count : 2 * count]), times[2 * count :], side="left")
+        return int((begun - ended > 1).sum())
+
+    def by_session(self) -> Iterator[tuple[int, int, int]]:
+        """Each session with the positions of its first run and of the first one after it."""
+        numbers, begin = np.unique(self.session, return_index=True)
+        end = np.concatenate((begin, [len(self.session)]))[1:]
+        yield from zip(numbers.tolist(), begin.tolist(), end.tolist(), strict=True)
 
     def overlap(self) -> bool:
         """Whether a run begins before another of its session has ended."""
@@ -289,8 +297,8 @@ def _told_by_durations(spans: _Spans, *, whole: Flags) -> _Told:
     warm, far = np.zeros(count, bool), np.zeros(count, bool)
     changes: list[int] = []
     drifts = [0.0]
-    for number in np.unique(spans.session).tolist():
-        mine = np.flatnonzero((spans.session == number) & whole)
+    for _, begin, end in spans.by_session():
+        mine = begin + np.flatnonzero(whole[begin:end])
         found = levels(spans.duration[mine])
         warm[mine], far[mine] = found.warmup, found.outlier
         changes += mine[list(found.changes)].tolist()
@@ -319,13 +327,13 @@ def _partial(spans: _Spans, run_of: Ints, nodes: Events, nested: Nesting | None)
     top = inside if nested is None else inside & nested.top
     counts = np.bincount(run_of[top], minlength=len(none))
     fewer = none.copy()
-    for number in np.unique(spans.session).tolist():
-        mine = spans.session == number
-        usual = float(np.median(counts[mine]))
-        less = counts[mine] < usual
+    for _, begin, end in spans.by_session():
+        mine = counts[begin:end]
+        usual = float(np.median(mine))
+        less = mine < usual
         if less.mean() > _MAX_PARTIAL_SHARE:
-            less &= counts[mine] < usual * (1 - _MAX_PARTIAL_SHARE)
-        fewer[mine] = less
+            less &= mine < usual * (1 - _MAX_PARTIAL_SHARE)
+        fewer[begin:end] = less
     return fewer
 
 
@@ -335,7 +343,7 @@ def _tail(nodes: Events, run_of: Ints, spans: _Spans) -> int:
     if not len(outside) or not len(spans.start):
         return 0
     last = np.full(int(spans.session.max()) + 2, np.iinfo(np.int64).max)
-    for number in np.unique(spans.session).tolist():
-        last[number] = int(spans.end[spans.session == number].max())
+    for number, begin, end in spans.by_session():
+        last[number] = int(spans.end[begin:end].max())
     session = np.minimum(spans.session_of(nodes)[outside], len(last) - 1)
     return int((nodes.end[outside] > last[session]).sum())

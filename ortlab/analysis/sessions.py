@@ -74,15 +74,7 @@ def _begins(at: Ints, *, is_init: Flags, process: Ints) -> list[tuple[int, int]]
 def _lifted(
     lane: Ints, lanes: list[list[Any]], *, process: Ints, begins: list[tuple[int, int]]
 ) -> Sessions:
-    session = np.zeros(len(lane), np.int64)
-    of_event = process[lane]
-    owners = {of for _, of in begins}
-    for number, (position, of) in enumerate(begins):
-        # Events of a process that opens no session (devices) belong to whatever is open.
-        mine = of_event[position:] == of
-        if number:
-            mine |= ~np.isin(of_event[position:], list(owners))
-        session[position:][mine] = number
+    session = _numbers(process[lane], begins)
     pairs = session * len(lanes) + lane
     used = np.unique(pairs)
     return Sessions(
@@ -91,3 +83,24 @@ def _lifted(
         used // len(lanes),
         len(begins),
     )
+
+
+def _numbers(process: Ints, begins: list[tuple[int, int]]) -> Ints:
+    """Per event the last session that its process began before it.
+
+    Events of a process that begins none (devices) belong to whichever began last.
+    """
+    position, owner = (np.array(column, np.int64) for column in zip(*begins, strict=True))
+    at = np.arange(len(process))
+    latest = np.maximum(np.searchsorted(position, at, side="right") - 1, 0)
+    # One ascending key for all processes: each lies above the ones before it.
+    key = owner * len(process) + position
+    by_key = np.argsort(key)
+    found = np.searchsorted(key[by_key], process * len(process) + at, side="right") - 1
+    own = by_key[np.maximum(found, 0)]
+    mine = (found >= 0) & (owner[own] == process)
+    # Before its first session a process has nothing; whatever is there goes with that one.
+    first = {of: number for number, of in reversed(list(enumerate(owner.tolist())))}
+    early = np.array([first.get(of, -1) for of in range(int(process.max(initial=0)) + 1)])[process]
+    numbers: Ints = np.where(mine, own, np.where(early >= 0, early, latest))
+    return numbers
