@@ -229,10 +229,11 @@ class ComparisonView:
         """A Plotly figure: `flame` by module, or `bars` by operator."""
         from ortlab.charts import difference
 
-        draw = {"flame": difference.flame, "bars": difference.bars}.get(kind)
-        if draw is None:
-            raise _no_figure(kind, ("flame", "bars"))
-        return draw(self.record)
+        if kind == "flame":
+            return difference.flame(self.record)
+        if kind == "bars":
+            return difference.bars(self.record)
+        raise _no_figure(kind, ("flame", "bars"))
 
     def __repr__(self) -> str:
         return f"<Comparison of {self.record.base.label} and {self.record.other.label}>"

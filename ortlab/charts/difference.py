@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from ortlab.analysis.compare_blocks import Block, blocks
 from ortlab.analysis.compare_text import signed
 from ortlab.charts import theme
+from ortlab.charts.flame import SELECTED_COLOR
 from ortlab.domain import units
 from ortlab.domain.compare import NOT_WORK, Difference, OperatorChange
 
@@ -31,8 +32,10 @@ _HATCH = {"slower": "/", "added": "x", "removed": "\\"}
 _MARKS = {"faster": "▼", "slower": "▲", "added": "+", "removed": "−", "same": "", "launch": ""}
 
 
-def flame(found: Difference) -> go.Figure:
+def flame(found: Difference, *, selected: int | None = None) -> go.Figure:
     """The modules of both, as wide as the slower side and coloured by the change.
+
+    The node of `base` whose `NodeRow.order` is `selected` has an outline.
 
     A module without a profile on either side gives a titled, empty figure.
     """
@@ -41,10 +44,14 @@ def flame(found: Difference) -> go.Figure:
         return theme.empty("Difference by module", "There is no node time to compare.")
     rows = 1 + max(block.depth for block in shown)
     figure = theme.figure(
-        [_bars(shown, floor=found.floor_share)], height=min(_MAX_ROWS_PX, _ROW_PX * rows) + 16,
-        barmode="overlay", bargap=0.06, margin={"l": 0, "r": 0, "t": 8, "b": 8}, dragmode=False,
+        [_bars(shown, floor=found.floor_share, selected=selected)],
+        height=min(_MAX_ROWS_PX, _ROW_PX * rows) + 16,
+        barmode="overlay",
+        bargap=0.06,
+        margin={"l": 0, "r": 0, "t": 8, "b": 8},
+        dragmode=False,
         uniformtext={"minsize": 12, "mode": "hide"},
-    )  # fmt: skip
+    )
     figure.update_xaxes(range=[0, 1], visible=False, fixedrange=True)
     return figure.update_yaxes(range=[rows - 0.5, -0.5], visible=False, fixedrange=True)
 
@@ -130,11 +137,12 @@ def _padded(values: Sequence[float]) -> list[float]:
     return [low - room * (low < 0), high + room * (high > 0)]
 
 
-def _bars(shown: Sequence[Block], *, floor: float) -> go.Bar:
+def _bars(shown: Sequence[Block], *, floor: float, selected: int | None) -> go.Bar:
     whole = shown[0].width_us
     shares = [block.width_us / whole for block in shown]
     kinds = [_kind(block, floor) for block in shown]
     colors = [_color(block, kind) for block, kind in zip(shown, kinds, strict=True)]
+    chosen = [selected is not None and _key(block) == f"n:{selected}" for block in shown]
     return go.Bar(
         orientation="h",
         base=[round(block.start_us / whole, 5) for block in shown],
@@ -151,12 +159,13 @@ def _bars(shown: Sequence[Block], *, floor: float) -> go.Bar:
         hoverinfo="text",
         marker={
             "color": colors,
-            "line": {"width": 0},
+            "line": {"width": [3 if c else 0 for c in chosen], "color": SELECTED_COLOR},
             "pattern": {
                 "shape": [_HATCH.get(kind, "") for kind in kinds], "fillmode": "overlay",
                 "size": 7, "solidity": 0.12,
             },
         },
+        selected={"marker": {"opacity": 1}}, unselected={"marker": {"opacity": 1}},
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import streamlit as st
 from ortlab.analysis import pairs
 from ortlab.domain import units
 from ortlab.domain.study import ConfigurationResult, Study
-from ortlab.ui import table_view, words
+from ortlab.ui import frame, table_view, words
 from ortlab.ui.door import lab
 from ortlab.ui.table_view import Column
 
@@ -78,3 +78,8 @@ def _operators(study: Study, before: ConfigurationResult, after: ConfigurationRe
     with st.expander("Difference by operator", icon=":material/difference:", expanded=True):
         table_view.show(rows, _COLUMNS, key="changes", name="operator-changes",
                         alt="Self time by operator before and after")  # fmt: skip
+    st.page_link(
+        frame.page_path("profile"), label="Compare them node by node", icon=":material/compare:",
+        query_params={"run": study.id, "cfg": before.id, "view": "compare",
+                      "with": f"{study.id}/{after.id}"},
+    )  # fmt: skip

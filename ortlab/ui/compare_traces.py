@@ -138,7 +138,8 @@ def _flame(found: Difference) -> None:
     from ortlab.charts import difference, theme
 
     st.plotly_chart(
-        difference.flame(found), key=selection.widget_key(_FLAME), selection_mode="points",
+        difference.flame(found, selected=selection.selected_node()),
+        key=selection.widget_key(_FLAME), selection_mode="points",
         on_select=selection.on_points(_FLAME, _choose),
         config=theme.CONFIG | {"displayModeBar": False},
         alt="Change of time by module as blocks under blocks; the tables below have the numbers",
