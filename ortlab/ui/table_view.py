@@ -83,8 +83,8 @@ def show(
         more |= {"on_select": _row_clicked(key, shown, on_row), "selection_mode": "single-row"}
     elif select is not None:
         more |= {"on_select": "rerun", "selection_mode": select}
-    if marked in shown:
-        more["selection_default"] = {"selection": {"rows": [shown.index(marked)]}}
+    if on_row is not None:
+        more["selection_default"] = _mark(key, shown, marked)
     event = st.dataframe(
         _frame(found, columns), column_config=_config(found, columns), hide_index=True, alt=alt,
         key=key, placeholder=units.MISSING, **more,
@@ -95,6 +95,18 @@ def show(
     )  # fmt: skip
     selects = select is not None or on_row is not None
     return [shown[i] for i in event.selection.rows if i < len(shown)] if selects else []
+
+
+def _mark(key: str, shown: Sequence[int], marked: int | None) -> dict[str, Any]:
+    """The rows marked at first; what it was at first where a click has marked one since.
+
+    Anything else would send the whole table again for a mark that it has already.
+    """
+    state = st.session_state.get(key)
+    if not (state and state["selection"]["rows"]):
+        rows = [shown.index(marked)] if marked in shown else []
+        st.session_state[f"{key}-marked"] = rows
+    return {"selection": {"rows": st.session_state.get(f"{key}-marked", [])}}
 
 
 def _row_clicked(key: str, shown: Sequence[int], on_row: Callable[[int], None]) -> Any:
