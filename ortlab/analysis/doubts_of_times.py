@@ -22,6 +22,8 @@ _LOW_COVERAGE = 0.5
 # Above this part of a run the profiler's cost is visible; above the next it is most of the run.
 _VISIBLE_OVERHEAD = 0.2
 _MOST = 0.5
+# Less than this part of the node time changes no figure that is shown with three digits.
+_UNSEEN_WARMUP = 0.005
 # Profiled ÷ unprofiled, and the grade that it leaves below.
 _RATIO_GRADES = ((1.25, "A"), (2.0, "B"), (5.0, "C"))
 
@@ -151,7 +153,7 @@ def _warmup(e: Evidence) -> TrustReason | None:
         "warmup_mixed",
         f"Totals include {len(slow)} warm-up run{plural(len(slow))} with {share_text(part)} of the "
         "node time.",
-        grade="B" if part < _MOST else "C",
+        grade=NOTE if part < _UNSEEN_WARMUP else "B" if part < _MOST else "C",
         cost="Nodes that prepare something once look larger than they are.",
         remedy="Look at steady runs only.",
     )  # fmt: skip

@@ -132,6 +132,16 @@ def test_a_large_change_is_told_as_a_ratio_and_a_return_as_a_second_change() -> 
     assert told.endswith("it changed 2 times in all.")
 
 
+def test_warm_up_among_many_runs_is_noted_and_lowers_nothing() -> None:
+    def recording(count: int) -> Profile:
+        first = [node("n0", 1, 149), node("n1", 151, 49), session("model_run", 0, 202)]
+        return profile(text([*first, *[e | {"ts": e["ts"] + 300} for e in steady(count)]]))
+
+    assert reasons(recording(600))["warmup_mixed"].grade == "A"
+    assert recording(600).trust.grade == "A"
+    assert reasons(recording(20))["warmup_mixed"].grade == "B"
+
+
 def test_a_single_run_may_be_warm_up() -> None:
     found = reasons(profile(text(steady(1))))
     assert "may be warm-up" in found["few_runs"].message
