@@ -306,3 +306,13 @@ def test_foreign_traces_are_read_as_an_independent_count_reads_them(shared_folde
         assert facts.fence_count == fences, path.name
         assert facts.events == len(events) - fences, path.name
         assert (facts.damaged_count, facts.truncated) == (0, False), path.name
+
+
+def test_event_cut_off_behind_a_bracket_of_its_arguments_is_not_whole() -> None:
+    stats = '"thread_scheduling_stats" : {"main_thread": {"Run": 1}, "sub_threads": {}}'
+    line = (
+        '{"cat" : "Node","pid" :1,"tid" :2,"dur" :7,"ts" :10,"ph" : "X","name" :"a_kernel_time",'
+        '"args" : {"op_name" : "Add",' + stats
+    )
+    facts, _ = decoded("[\n" + line + "}},\n" + line)
+    assert (facts.events, facts.damaged_count, facts.recovered_count) == (1, 1, 0)

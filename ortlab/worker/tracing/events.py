@@ -220,16 +220,16 @@ def _recovered(body: bytes) -> Event | None:
     match = _ORT_LINE.match(body.decode("utf-8", "replace"))
     if match is None:
         return None
+    arguments = _recovered_arguments(match["args"])
+    if arguments is None:
+        return None
     times = {key: int(match[key]) for key in ("ts", "dur", "pid", "tid")}
-    return {
-        "cat": match["cat"],
-        "name": match["name"],
-        "ph": "X",
-        **times,
-        "args": _recovered_arguments(match["args"]),
-    }
+    return {"cat": match["cat"], "name": match["name"], "ph": "X", **times, "args": arguments}
 
 
-def _recovered_arguments(text: str) -> dict[str, Any]:
+def _recovered_arguments(text: str) -> dict[str, Any] | None:
+    """The arguments as far as they can be read; None where the event is cut off in them."""
     found = _decoded(text.encode())
-    return dict(_TEXT_ARGUMENT.findall(text)) if found is None else found
+    if found is None and text.count("{") == text.count("}"):
+        return dict(_TEXT_ARGUMENT.findall(text))
+    return found
