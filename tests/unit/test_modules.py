@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -12,7 +13,15 @@ from hypothesis import strategies as st
 from ortlab.analysis import module_blocks, modules, parts
 from ortlab.analysis.module_names import MAX_DEPTH, leaf, module_path, scopes_path, spellings
 from ortlab.domain.trace import NodeRow, OperatorRow, Profile
+from tests import trace_text
+from tests.conftest import ROOT
 
+RECORDED = sorted(
+    path
+    for folder in (trace_text.DATA, ROOT / "sample_models" / "traces")
+    for path in folder.glob("*.json")
+    if not path.stem.endswith(".placement")
+)
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
@@ -168,6 +177,21 @@ def test_blocks_below_a_block_are_together_as_wide_and_never_more_than_asked_for
 def lies_in(block: module_blocks.Block) -> tuple[str, ...]:
     """The module that a block lies in."""
     return block.path[:-1] if block.kind == "module" else block.path
+
+
+@pytest.mark.parametrize("name", RECORDED, ids=lambda path: path.stem)
+def test_recorded_time_is_the_same_by_event_operator_provider_node_and_module(name: Path) -> None:
+    shown = trace_text.profile(name.read_bytes())
+    found = modules.tree(shown)
+    by_node = sum(n.self_us for n in shown.nodes)
+    assert found.root.total_us == by_node == sum(o.self_us for o in shown.operators)
+    assert by_node == sum(p.self_us for p in shown.providers)
+    assert by_node == sum(s.self_us for s in shown.shapes)
+    # Each node lies in one module, and the modules a node lies in hold its time.
+    for order, path in found.path_of.items():
+        module = modules.find(found, path)
+        assert module is not None
+        assert order in module.nodes
 
 
 def test_layers_that_are_built_alike_are_one_stack_and_the_answer_names_the_costliest_part() -> (
