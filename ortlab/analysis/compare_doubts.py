@@ -44,7 +44,10 @@ def machine_doubts(base: Side, other: Side) -> Iterator[Notice]:
             "machine_unknown",
             "A profile does not name its machine: whether both are of the same one is not known.",
         )
-    versions = [side.onnxruntime_version or side.format_version for side in (base, other)]
+    versions = [side.onnxruntime_version for side in (base, other)]
+    if None in versions:
+        # A file tells only which versions write its format.
+        versions = [side.format_version for side in (base, other)]
     if None not in versions and versions[0] != versions[1]:
         yield Notice("different_ort", f"They are of ONNX Runtime {versions[0]} and {versions[1]}.")
     if base.model_id and other.model_id and base.model_id != other.model_id:

@@ -359,6 +359,16 @@ def test_doubts_name_what_is_not_the_same() -> None:
     }  # fmt: skip
 
 
+def test_a_format_that_fits_a_version_is_no_other_version() -> None:
+    study = Origin(kind="study", id="s1", onnxruntime_version="1.31.1")
+    row = profile(node("a"), ort_version="1.28 or newer")
+    found = compare(row, row, origins=(study, Origin(id="t")))
+    assert "different_ort" not in {c.code for c in found.caveats}
+    older = profile(node("a"), ort_version="1.14 to 1.20")
+    found = compare(row, older, origins=(study, Origin(id="t")))
+    assert "different_ort" in {c.code for c in found.caveats}
+
+
 def test_a_trace_without_runs_is_compared_and_told() -> None:
     bare = profile(node("a"), durations=())
     found = compare(bare, profile(node("a")))
