@@ -18,6 +18,8 @@ POINT_LIMIT = 1_500
 BUCKETS = 400
 MARK_LIMIT = 200
 """Of each kind that is marked by itself when there are more runs than points."""
+# A label takes about this part of the axis on a narrow page.
+_LABEL_SHARE = 0.12
 BORDER_LIMIT = 20
 # Warm-up that is this many times longer than other runs presses them into one line.
 _LOG_FROM = 20.0
@@ -129,5 +131,14 @@ def _borders(figure: go.Figure, found: Sequence[Run]) -> None:
     figure.update_layout(
         shapes=[{"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "yref": "y domain",
                  "line": line} for x, _ in shown],
-        annotations=[{"x": x, "text": text, **note} for x, text in shown],
+        annotations=[{"x": x, "text": text, **note} for x, text in _apart(shown, found[-1].index)],
     )  # fmt: skip
+
+
+def _apart(marks: Sequence[tuple[float, str]], last: int) -> list[tuple[float, str]]:
+    """Labels that do not run into each other: where lines stand close, the first one speaks."""
+    kept: list[tuple[float, str]] = []
+    for x, text in marks:
+        if not kept or x - kept[-1][0] > _LABEL_SHARE * last:
+            kept.append((x, text))
+    return kept

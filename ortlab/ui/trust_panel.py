@@ -12,7 +12,9 @@ from ortlab.domain.trace import Correction, Profile, TrustReason
 from ortlab.ui import words
 
 SHOWN = 2
-"""Reasons beside the grade; more are folded away."""
+"""Reasons beside a bad grade; more are folded away."""
+_SHOWN_IF_USABLE = 1
+_BAD = "DEF"
 _COLORS = {"A": "green", "B": "green", "C": "orange", "D": "orange", "E": "red", "F": "red"}
 _NOTE = "A"
 
@@ -27,11 +29,12 @@ def show(profile: Profile) -> None:
     st.caption(facts(profile))
     doubts = [r for r in trust.reasons if r.grade != _NOTE]
     notes = [r for r in trust.reasons if r.grade == _NOTE]
-    for reason in doubts[:SHOWN]:
+    shown = SHOWN if trust.grade in _BAD else _SHOWN_IF_USABLE
+    for reason in doubts[:shown]:
         st.markdown(reason_text(reason, lowest=trust.grade))
-    folded = [*doubts[SHOWN:], *notes]
+    folded = [*doubts[shown:], *notes]
     if folded or profile.correction is not None:
-        with st.expander(_label(doubts[SHOWN:], notes), icon=":material/rule:"):
+        with st.expander(_label(doubts[shown:], notes), icon=":material/rule:"):
             for reason in folded:
                 st.markdown(reason_text(reason, lowest=trust.grade))
             if profile.correction is not None:
