@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from hypothesis import strategies as st
+
 from ortlab.domain.trace import NodeRow, Profile, ProviderRow, Run, Trust
 
 CPU = "CPUExecutionProvider"
@@ -44,3 +46,30 @@ def profile(*nodes: NodeRow, durations: Sequence[int] = (1000,) * RUNS, **fields
         ),
     }  # fmt: skip
     return Profile(**{**values, **fields})
+
+
+TEXTS = st.sampled_from(["a", "b", "/l.0/x", "/l.0/x_token_3", "Conv_1", "", "=1+1", "a/b/c"])
+NODES = st.lists(
+    st.builds(
+        node,
+        TEXTS,
+        st.sampled_from(["Conv", "QLinearConv", "Relu", "Memcpy", "Loop", "P_123456789_0"]),
+        st.floats(0, 1e7),
+        scope=st.sampled_from(["", "loop", "loop/x"]),
+        provider=st.sampled_from([CPU, CUDA]),
+        runs=st.integers(1, RUNS),
+        output_shapes=st.sampled_from(["", "float[1,2]", "float[2,1] int64[]"]),
+        node_index=st.none() | st.integers(0, 3),
+        device_us=st.none() | st.integers(0, 1000),
+    ),
+    max_size=12,
+)
+PROFILES = st.builds(
+    lambda nodes, durations, providers: profile(
+        *nodes, durations=durations, async_providers=providers
+    ),
+    NODES,
+    st.lists(st.integers(0, 10**6), max_size=RUNS),
+    st.sampled_from([(), (CUDA,)]),
+)
+"""Profiles with equal, decorated, missing and hostile names, and times of any size."""

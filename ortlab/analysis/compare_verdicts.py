@@ -30,6 +30,7 @@ SMALLEST_DELTA_US = 2.0
 _MIN_RUNS_FOR_DRIFT = 8
 # Of so many orders of two groups only two keep them apart, so chance does it in 5 % at most.
 _MIN_ORDERS = 40
+# Of a shorter time the clock tells nothing, so no ratio either.
 _TINY_US = 0.25
 # Of shorter nodes the clock's whole µs are a larger part than what is looked for.
 _CLOCK_FINE_US = 10.0
@@ -120,7 +121,7 @@ def judge(
             a verdict must hold without it too.
         half_step_us: how far the clock's steps may move each figure.
     """
-    if not base.p50_us or not other.p50_us:
+    if base.p50_us is None or other.p50_us is None or min(base.p50_us, other.p50_us) < _TINY_US:
         return UNKNOWN
     ratio = base.p50_us / other.p50_us
     log_floor = math.log1p(floor)

@@ -25,6 +25,8 @@ UNCHANGED_COLOR = "#8C8A85"
 LAUNCH_COLOR = "#A9A7A2"
 # From this change on a block has the full colour: a third of the time gone, or half as much more.
 _FULL_CHANGE = 1 / 3
+# A part of less than that is no figure.
+_TINY_US = 0.01
 # The page shows through between blocks, on light and on dark ground.
 _GAP_SHARE = 0.0012
 _HATCH = {"slower": "/", "added": "x", "removed": "\\"}
@@ -214,7 +216,7 @@ def _told(block: Block, kind: str) -> str:
         return f"{_MARKS[kind]} {kind}"
     if kind == "same":
         return ""
-    if min(block.base_us, block.other_us) <= 0:
+    if min(block.base_us, block.other_us) < _TINY_US:
         return f"{_MARKS[kind]} {signed(block.delta_us)}"
     return f"{_MARKS[kind]} {units.change(block.base_us / block.other_us)}"
 

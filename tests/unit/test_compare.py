@@ -13,7 +13,7 @@ from ortlab.analysis.compare_blocks import MAX_BLOCKS, blocks
 from ortlab.analysis.compare_verdicts import Spread, floor_share, judge, spread
 from ortlab.domain.compare import Difference, Origin
 from ortlab.domain.trace import NodeRow, Profile, Trust
-from tests.compared import CPU, CUDA, RUNS, node, profile
+from tests.compared import CUDA, PROFILES, RUNS, node, profile
 
 
 def matches(found: Difference) -> dict[str, tuple[str, str]]:
@@ -143,32 +143,6 @@ def test_a_node_inside_a_loop_is_no_node_outside_of_it() -> None:
 # What adds up
 
 
-TEXTS = st.sampled_from(["a", "b", "/l.0/x", "/l.0/x_token_3", "Conv_1", "", "=1+1", "a/b/c"])
-NODES = st.lists(
-    st.builds(
-        node,
-        TEXTS,
-        st.sampled_from(["Conv", "QLinearConv", "Relu", "Memcpy", "Loop", "P_123456789_0"]),
-        st.floats(0, 1e7),
-        scope=st.sampled_from(["", "loop", "loop/x"]),
-        provider=st.sampled_from([CPU, CUDA]),
-        runs=st.integers(1, RUNS),
-        output_shapes=st.sampled_from(["", "float[1,2]", "float[2,1] int64[]"]),
-        node_index=st.none() | st.integers(0, 3),
-        device_us=st.none() | st.integers(0, 1000),
-    ),
-    max_size=12,
-)
-PROFILES = st.builds(
-    lambda nodes, durations, providers: profile(
-        *nodes, durations=durations, async_providers=providers
-    ),
-    NODES,
-    st.lists(st.integers(0, 10**6), max_size=RUNS),
-    st.sampled_from([(), (CUDA,)]),
-)
-
-
 @settings(max_examples=120, deadline=None)
 @given(base=PROFILES, other=PROFILES)
 def test_every_node_is_told_once_and_differences_add_up(base: Profile, other: Profile) -> None:
@@ -246,6 +220,7 @@ def spread_of(p50_us: float, *, half: float = 0.02, runs: int = 50) -> Spread:
         (spread_of(3), spread_of(2), "cannot tell"),
         (Spread(1000), Spread(100), "cannot tell"),
         (Spread(0.0), spread_of(100), "cannot tell"),
+        (spread_of(1e-320), spread_of(1e9), "cannot tell"),
     ],
 )
 def test_a_verdict_needs_an_interval_beyond_the_floor(

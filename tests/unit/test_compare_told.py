@@ -10,6 +10,7 @@ from typing import Any
 import jsonschema
 import msgspec
 import pytest
+from hypothesis import given, settings
 from rich.console import Console
 
 from ortlab.analysis import compare_studies, compare_text
@@ -19,8 +20,9 @@ from ortlab.charts import difference
 from ortlab.cli import compare_tables, documents
 from ortlab.domain.compare import Difference
 from ortlab.domain.study import AAControl
+from ortlab.domain.trace import Profile
 from ortlab.views import ComparisonView
-from tests.compared import CUDA, node, profile
+from tests.compared import CUDA, PROFILES, node, profile
 from tests.records import configuration, row, study
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -199,6 +201,17 @@ def test_a_figure_of_many_nodes_is_small() -> None:
     assert len(blocks(found)) <= MAX_BLOCKS
     sent = difference.flame(found).to_json() + difference.bars(found).to_json()
     assert len(sent) < 100_000
+
+
+@given(base=PROFILES, other=PROFILES)
+@settings(max_examples=40, deadline=None)
+def test_whatever_differs_can_be_told(base: Profile, other: Profile) -> None:
+    found = compare(base, other)
+    assert compare_text.summary(found) or not found.run.ratio
+    assert shown(compare_tables.difference(found))
+    assert difference.flame(found).to_json()
+    assert difference.bars(found).to_json()
+    assert documents.text(documents.compare(found))
 
 
 def test_names_are_no_markup_in_figures() -> None:
