@@ -103,16 +103,17 @@ class Salvage:
 
 
 def plain(event: Event) -> Event | None:
-    """The event with its fields as a typed decoder wants them; None for one that is unsound.
+    """The event with its times as whole numbers; None for one that is unsound.
 
-    Times in fractions are rounded; arguments of an unexpected type go under `ODD_KEY`.
     An event of another phase than X needs no times.
     """
     phase, category = event.get("ph", "X"), event.get("cat", "")
     if not (isinstance(phase, str) and phase and isinstance(category, str)):
         return None
     arguments = event.get("args")
-    result = {**event, "cat": category, "ph": phase, "args": _plain_arguments(arguments)}
+    if not isinstance(arguments, dict):
+        arguments = {} if arguments is None else {ODD_KEY: {"args": arguments}}
+    result = {**event, "cat": category, "ph": phase, "args": arguments}
     if phase != "X":
         return result
     ts, dur, name = _time(event.get("ts")), _time(event.get("dur")), event.get("name")
@@ -137,10 +138,8 @@ def _time(value: Any) -> int | None:
     return number if number is not None and abs(number) <= MAX_TIME_US else None
 
 
-def _plain_arguments(arguments: Any) -> dict[str, Any]:
-    """The arguments; what is null is left out."""
-    if not isinstance(arguments, dict):
-        return {} if arguments is None else {ODD_KEY: {"args": arguments}}
+def plain_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments in the types of their fields; others go under `ODD_KEY`, null is left out."""
     kept: dict[str, Any] = {}
     odd: dict[str, Any] = {}
     for key, value in arguments.items():

@@ -11,7 +11,7 @@ import msgspec
 from ortlab.domain.trace import TraceFacts
 from ortlab.worker.tracing import source
 from ortlab.worker.tracing.columns import Columns, Sink
-from ortlab.worker.tracing.events import Event, Found, Salvage, plain
+from ortlab.worker.tracing.events import Event, Found, Salvage, plain, plain_arguments
 from ortlab.worker.tracing.facts import Tally
 from ortlab.worker.tracing.formats import EVENT_KEYS, ODD_KEY, UNREADABLE, Format
 from ortlab.worker.tracing.lanes import Ints
@@ -23,6 +23,10 @@ PATIENCE_EVENTS = 100_000
 HOPELESS_SHARE = 100
 # Enough to meet a node event behind those of loading; further keys are learned when they come.
 _FIRST_LINES = 20
+# In a file in which something else is odd throughout, no more blocks are searched for keys.
+_MAX_VAIN = 3
+# Where one line is broken, its neighbours are read together all the same.
+_FEW_LINES = 32
 
 _ANYTHING = msgspec.json.Decoder()
 _PARTS = msgspec.json.Decoder(list[msgspec.Raw])
@@ -45,6 +49,7 @@ class Reader:
         self._salvage = Salvage()
         self._truncated = False
         self._commas = True
+        self._vain = 0
 
     def consume(self, stream: BinaryIO) -> None:
         """Read the stream to its end.
@@ -78,10 +83,7 @@ class Reader:
         block, ended = None, False
         for block in blocks.each(source.line_end, first_line=shape.first_line):
             if self._salvage.pending or not self._block(block):
-                text = block.text()
-                if shape.wrapped:
-                    text, ended = _up_to_end(text)
-                self._keep(self._salvage.lines(text, block.line))
+                ended = self._carefully(block, wrapped=shape.wrapped)
                 if ended:
                     break
         self._damaged(self._salvage.flush())
@@ -127,10 +129,24 @@ class Reader:
         try:
             return self._format.decode(listed)
         except msgspec.ValidationError:
+            if self._vain > _MAX_VAIN:
+                raise
             found = _ANYTHING.decode(listed)
             if not self._learn(event for event in found if isinstance(event, dict)):
+                self._vain += 1
                 raise
             return self._format.decode(listed)
+
+    def _carefully(self, block: source.Block, *, wrapped: bool) -> bool:
+        """Read a block of lines a few at a time; whether the list ends in it."""
+        text, ended = _up_to_end(block.text()) if wrapped else (block.text(), False)
+        lines = text.split(b"\n")
+        for at in range(0, len(lines), _FEW_LINES):
+            part = b"\n".join(lines[at : at + _FEW_LINES])
+            few = source.Block.of(part, line=block.line + at)
+            if self._salvage.pending or not self._block(few):
+                self._keep(self._salvage.lines(part, block.line + at))
+        return ended
 
     def _keep(self, found: Iterable[Found]) -> None:
         """Take what was found one by one."""
@@ -157,9 +173,16 @@ class Reader:
                 lanes.number(event.get("tid")),
             )
         self._learn(batch)
-        lumped = [event for event in batch if self._lump(event)]
-        self._learn(lumped)
-        self.columns.take(self._format.decode(_encoded(batch)))
+        try:
+            events = self._format.decode(_encoded(batch))
+            self.columns.take(events)
+        except (*UNREADABLE, OverflowError):
+            # Some argument is not what it should be, or has no field.
+            for event in batch:
+                event["args"] = plain_arguments(event["args"])
+            self._learn(batch)
+            self._learn([event for event in batch if self._lump(event)])
+            self.columns.take(self._format.decode(_encoded(batch)))
 
     def _lump(self, event: Event) -> bool:
         """Whether arguments of the event had to be put together, for want of a field."""

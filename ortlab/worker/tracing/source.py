@@ -132,9 +132,9 @@ class LineNumbers:
     by reading it again from where the last was. What is unpacked is counted as it goes by.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
-        again = hasattr(os, "pread") and not isinstance(stream, gzip.GzipFile)
-        self._descriptor = stream.fileno() if again else None
+    def __init__(self, stream: BinaryIO | None) -> None:
+        again = stream and hasattr(os, "pread") and not isinstance(stream, gzip.GzipFile)
+        self._descriptor = stream.fileno() if stream and again else None
         self._offset = 0
         self._line = 1
 
@@ -177,6 +177,14 @@ class Block:
         # Later, what is counted as it goes by would be further on.
         self._line = None if lines.can_wait else lines.at(offset)
         self._replaced: list[tuple[int, int]] = []
+
+    @classmethod
+    def of(cls, text: bytes, *, line: int) -> Block:
+        """A block of its own with this text."""
+        lines = LineNumbers(None)
+        lines.begin(0, line)
+        buffer = bytearray(b"[" + text + b"]")
+        return cls(buffer, 1, 1 + len(text), offset=0, lines=lines)
 
     @property
     def line(self) -> int:
