@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from hashlib import blake2b
 from operator import itemgetter
 from typing import Any, TypeAlias
 
@@ -33,8 +34,8 @@ _MAX_FOLDED = 10_000
 # Shape texts remembered.
 _MAX_SHAPE_TEXTS = 20_000
 # Rows remembered to find a code again; forgotten all at once when there are too many.
-_MAX_ROWS = 200_000
-_MAX_REMEMBERED_CHARACTERS = 32 << 20
+_MAX_ROWS = 100_000
+_MAX_REMEMBERED_CHARACTERS = 24 << 20
 _MAX_REMEMBERED_ROW = 16_000
 
 BRIEF_FIELDS = ("op_name", "provider")
@@ -142,13 +143,15 @@ class Signatures:
         whole = self._signature(kind, name, arguments)
         for signature, room, marked in self._forms(whole):
             content = msgspec.msgpack.encode(signature)
-            if content not in self._numbers:
+            # A digest in place of the text: a hostile file has many.
+            digest = blake2b(content, digest_size=16).digest()
+            if digest not in self._numbers:
                 if not room:
                     continue
-                self._numbers[content] = len(self.all)
+                self._numbers[digest] = len(self.all)
                 self._text += len(content)
                 self.all.append(signature)
-            code = self._numbers[content]
+            code = self._numbers[digest]
             marked.add(code)
             return code
         raise AssertionError("The last form always has room.")
