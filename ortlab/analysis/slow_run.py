@@ -49,15 +49,23 @@ class RunBeside(Struct, frozen=True, kw_only=True):
         return sum(row.more_us for row in self.nodes if not row.is_device)
 
 
-def usual_run(runs: Sequence[Run], of: Run) -> Run:
-    """The run of median duration among the whole steady ones of the session of `of`.
+def median_run(runs: Sequence[Run], *, rather_than: int | None = None) -> Run:
+    """The run of median duration among the whole steady ones; of all where there is none.
 
-    `of` itself where there is no other.
+    Args:
+        runs: at least one.
+        rather_than: index of a run that is taken only where no other is as near.
     """
-    session = [run for run in runs if run.session == of.session and not run.partial]
-    steady = [run for run in session if not run.warmup] or session or [of]
+    whole = [run for run in runs if not run.partial] or list(runs)
+    steady = [run for run in whole if not run.warmup] or whole
     middle = median_low(run.duration_us for run in steady)
-    return min(steady, key=lambda run: (abs(run.duration_us - middle), run.index == of.index))
+    return min(steady, key=lambda run: (abs(run.duration_us - middle), run.index == rather_than))
+
+
+def usual_run(runs: Sequence[Run], of: Run) -> Run:
+    """The median run of the session of `of`: `of` itself where there is no other."""
+    session = [run for run in runs if run.session == of.session] or [of]
+    return median_run(session, rather_than=of.index)
 
 
 def beside(

@@ -11,6 +11,7 @@ from msgspec import Struct
 from ortlab.analysis.arrays import Flags, Ints
 from ortlab.analysis.nesting import nesting
 from ortlab.analysis.runs import runs
+from ortlab.analysis.slow_run import median_run
 from ortlab.analysis.stored_events import API, KERNEL, Events, StoredTrace, Words
 from ortlab.analysis.stored_window import Window, window
 from ortlab.catalog.exports import ALL_RUNS
@@ -109,7 +110,7 @@ def chosen_run(profile: Profile, run: int | str | None) -> Run | None:
     if run == ALL_RUNS or not profile.runs:
         return None
     if run is None:
-        return middling(profile.runs)
+        return median_run(profile.runs)
     for found in profile.runs:
         if found.index == run:
             return found
@@ -117,12 +118,6 @@ def chosen_run(profile: Profile, run: int | str | None) -> Run | None:
         f"There is no run {run} in this trace; it has {len(profile.runs)}, counted from 0.",
         hint=f"Choose a run from 0 to {len(profile.runs) - 1}, or '{ALL_RUNS}'.",
     )
-
-
-def middling(candidates: Sequence[Run]) -> Run:
-    """A steady run of middling length: half of the steady ones are longer."""
-    steady = [run for run in candidates if not (run.warmup or run.partial)] or list(candidates)
-    return sorted(steady, key=lambda run: run.duration_us)[len(steady) // 2]
 
 
 def _all_runs(profile: Profile, events: Path, limit: int) -> Cut:

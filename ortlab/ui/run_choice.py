@@ -1,9 +1,10 @@
-"""Which run is on the page: a chosen one, or a steady one of middling length."""
+"""Which run is on the page: a chosen one, or the median of the steady ones."""
 
 from __future__ import annotations
 
 import streamlit as st
 
+from ortlab.analysis.slow_run import median_run
 from ortlab.domain import units
 from ortlab.domain.trace import Profile, Run
 from ortlab.ui import selection
@@ -12,18 +13,11 @@ from ortlab.ui import selection
 MAX_LISTED = 200
 
 
-def middling(profile: Profile) -> Run | None:
-    """The steady run of median length; without steady ones any; None without runs."""
-    steady = [r for r in profile.runs if not (r.warmup or r.partial)] or list(profile.runs)
-    by_length = sorted(steady, key=lambda run: run.duration_us)
-    return by_length[len(by_length) // 2] if by_length else None
-
-
 def shown(profile: Profile) -> Run | None:
-    """The run in the address, else the middling one; None for a trace without runs."""
+    """The run in the address, else the median one; None for a trace without runs."""
     asked = selection.selected_run()
     found = next((run for run in profile.runs if run.index == asked), None)
-    return found or middling(profile)
+    return found or (median_run(profile.runs) if profile.runs else None)
 
 
 def pick(profile: Profile) -> Run | None:
@@ -59,8 +53,7 @@ def _listed(profile: Profile, chosen: Run) -> list[Run]:
         return list(profile.runs)
     ranked = sorted(profile.runs, key=lambda run: (not run.outlier, -run.duration_us))
     kept = {run.index for run in (*profile.runs[:20], *ranked[: MAX_LISTED - 40], chosen)}
-    middle = middling(profile)
-    kept.add(middle.index if middle else chosen.index)
+    kept.add(median_run(profile.runs).index)
     return [run for run in profile.runs if run.index in kept]
 
 

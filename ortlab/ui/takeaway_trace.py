@@ -6,9 +6,10 @@ import re
 
 import streamlit as st
 
+from ortlab.analysis.slow_run import median_run
 from ortlab.catalog.exports import FORMATS, Format
 from ortlab.domain import units
-from ortlab.domain.trace import Profile, Run
+from ortlab.domain.trace import Profile
 from ortlab.views import ProfileView
 
 _ICONS = {"chrome": ":material/view_timeline:", "speedscope": ":material/local_fire_department:",
@@ -35,7 +36,7 @@ def _run(profile: Profile, run: int | None) -> int | None:
     if len(profile.runs) < 2:
         return None
     by_index = {r.index: r for r in profile.runs}
-    start = run if run in by_index else _middling(profile.runs)
+    start = run if run in by_index else median_run(profile.runs).index
     # Not a list to choose from: every option would be sent with every change of the page.
     chosen = st.number_input(
         "Run for Chrome trace and speedscope", min(by_index), max(by_index), start,
@@ -47,12 +48,6 @@ def _run(profile: Profile, run: int | None) -> int | None:
     kind = ", as a warm-up run" if found.warmup else ""
     st.caption(f"It took {units.time(found.duration_us)}{kind}.")
     return chosen
-
-
-def _middling(runs: tuple[Run, ...]) -> int:
-    from ortlab.export.spans import middling
-
-    return middling(runs).index
 
 
 def _button(view: ProfileView, form: Format, run: int | None) -> None:
