@@ -208,7 +208,10 @@ def clipped(text: str | None, limit: int = MAX_NAME_CHARACTERS) -> str | None:
 
 
 def _first(*values: Any) -> Any:
-    return next((value for value in values if value is not None), None)
+    for value in values:
+        if value is not None:
+            return value
+    return None
 
 
 def _within(number: int | None, limit: int = 1 << 62) -> int | None:
