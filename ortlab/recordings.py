@@ -45,6 +45,10 @@ class Recordings:
         """The id of a foreign ORT trace, read once and kept."""
         from ortlab.store.reading import reading
 
+        if "store" in vars(self):
+            known = self.store.traces.kept(user_path(path))
+            if known is not None:
+                return known
         with reading(user_path(path), self.settings) as begun:
             # The child is at work while the store is opened.
             return self.store.traces.keep(begun)
@@ -112,4 +116,14 @@ class Recordings:
             record,
             events=lambda run: self.timeline(source_id, row_id, run=run),
             stored=lambda: explain.digest_of(self.store, source_id, row_id).events,
+            summary=lambda: self.summary(source_id, row_id),
+            scopes=lambda: self._scopes_of_row(source_id, row_id),
         )
+
+    def _scopes_of_row(
+        self, source_id: str, row_id: str | None
+    ) -> Mapping[str, tuple[str, ...]] | None:
+        """What the model's file tells of modules; of a foreign trace there is no model."""
+        if row_id is None:
+            return None
+        return self.scopes(self.store.studies.get(source_id).model_id)

@@ -16,7 +16,7 @@ from ortlab.store import references, schema
 from ortlab.store.artifacts import Artifacts
 from ortlab.store.database import Database, now
 from ortlab.store.folders import private_folder
-from ortlab.store.reading import Reading
+from ortlab.store.reading import Reading, Stamp, content_id, stamp_of
 
 
 class DigestFiles(Struct, frozen=True):
@@ -34,6 +34,7 @@ class Traces:
         self._database = database
         self._artifacts = artifacts
         self._settings = settings
+        self._ids: dict[Stamp, str] = {}
 
     def keep(self, reading: Reading) -> str:
         """The id of a foreign trace, once it is read and kept; the same content has the same id.
@@ -43,10 +44,31 @@ class Traces:
         """
         if self._known(reading.trace_id):
             reading.stop()
-            return reading.trace_id
-        reading.finish(timeout_s=self._settings.trace_timeout_s)
-        self._keep(reading)
+        else:
+            reading.finish(timeout_s=self._settings.trace_timeout_s)
+            self._keep(reading)
+        self._ids[reading.stamp] = reading.trace_id
         return reading.trace_id
+
+    def kept(self, path: Path) -> str | None:
+        """The id of this file when it was opened before, else None; starts no process.
+
+        What did not change since this process opened it is not read again. Otherwise its
+        content is looked at, when a trace of its size is kept.
+        """
+        table = schema.trace
+        try:
+            stamp = stamp_of(path)
+            query = select(table.c.id).where(table.c.source_bytes == stamp[2])
+            with self._database.reading() as connection:
+                same_size = {str(row.id) for row in connection.execute(query)}
+            found = (self._ids.get(stamp) or content_id(path)) if same_size else None
+        except OSError:
+            return None
+        if found not in same_size:
+            return None
+        self._ids[stamp] = found
+        return found
 
     def name(self, trace_id: str) -> str:
         """The name of the file that a trace was opened from."""

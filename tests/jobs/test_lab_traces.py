@@ -29,6 +29,25 @@ def test_a_trace_is_decoded_once(lab: Lab, trace: Path, monkeypatch: pytest.Monk
     assert lab.trace(trace_id).record.node_event_count > 0
 
 
+def test_a_trace_of_an_open_laboratory_opens_again_without_a_process(
+    lab: Lab, trace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = lab.open_trace(trace)
+    monkeypatch.setattr("ortlab.store.reading.Child", None)
+    assert lab.open_trace(trace) == opened
+
+
+def test_a_trace_of_the_same_size_with_other_content_is_another(
+    lab: Lab, trace: Path, tmp_path: Path
+) -> None:
+    changed = tmp_path / "changed.json"
+    content = trace.read_bytes()
+    place = content.index(b'"dur" :') + len(b'"dur" :')
+    digit = b"1" if content[place : place + 1] != b"1" else b"2"
+    changed.write_bytes(content[:place] + digit + content[place + 1 :])
+    assert lab.open_trace(trace) != lab.open_trace(changed)
+
+
 def test_the_id_of_a_trace_says_nothing_of_where_it_lay(
     lab: Lab, trace: Path, tmp_path: Path
 ) -> None:
