@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -27,8 +27,14 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
+    from ortlab.analysis.modules import ModuleTree
+    from ortlab.analysis.summary import TraceSummary
+    from ortlab.domain.memory import MemoryReport
+    from ortlab.domain.threads import ThreadReport
+
 # Rows that a notebook shows by itself; `table()` has all of them.
 SHOWN_ROWS = 15
+_NOT_RECORDED = "The trace has no fields for it; older versions of ONNX Runtime write none."
 
 
 class StudyView:
@@ -103,10 +109,14 @@ class ProfileView:
         *,
         events: Callable[[int], list[TraceEvent]],
         stored: Callable[[], Path],
+        summary: Callable[[], TraceSummary],
+        scopes: Callable[[], Mapping[str, tuple[str, ...]] | None] = lambda: None,
     ) -> None:
         self.record = record
         self._events = events
         self._stored = stored
+        self._summary = summary
+        self._scopes = scopes
 
     @property
     def operators(self) -> tuple[OperatorRow, ...]:
@@ -118,13 +128,31 @@ class ProfileView:
         """Time by node, the costliest first."""
         return self.record.nodes
 
+    @property
+    def modules(self) -> ModuleTree:
+        """Time by module of the model: from the exporter's metadata, else from node names."""
+        from ortlab.analysis import modules
+
+        return modules.tree(self.record, self._scopes())
+
+    @property
+    def memory(self) -> MemoryReport | None:
+        """The arena over a run, and the nodes alive at its peak; None before ORT 1.28."""
+        return self._summary().memory
+
+    @property
+    def threads(self) -> ThreadReport | None:
+        """What the thread pool did for each node; None where the trace does not tell."""
+        return self._summary().threads
+
     def table(self, of: str = "operators") -> pd.DataFrame:
-        """A DataFrame of `operators`, `nodes`, `providers` or `runs`."""
+        """A DataFrame of `operators`, `shapes`, `nodes`, `providers` or `runs`."""
         import pandas as pd
 
-        if of not in ("operators", "nodes", "providers", "runs"):
+        if of not in ("operators", "shapes", "nodes", "providers", "runs"):
             raise RequestError(
-                f"There is no table of '{of}'.", hint="Ask for operators, nodes, providers or runs."
+                f"There is no table of '{of}'.",
+                hint="Ask for operators, shapes, nodes, providers or runs.",
             )
         kinds: dict[str, type[msgspec.Struct]] = {"operators": OperatorRow, "nodes": NodeRow}
         rows = [msgspec.structs.asdict(row) for row in getattr(self.record, of)]
@@ -135,8 +163,8 @@ class ProfileView:
         """A Plotly figure.
 
         Args:
-            kind: `operators`, `flame`, `icicle`, `runs` or `timeline`.
-            run: the run that a timeline shows; by default the first that is not warm-up.
+            kind: `operators`, `flame`, `icicle`, `runs`, `memory`, `threads` or `timeline`.
+            run: the run that a timeline shows; by default the median of the steady ones.
         """
         from ortlab.charts import flame, icicle, operators, runs, timeline
 
@@ -148,8 +176,10 @@ class ProfileView:
         }
         if kind in draw:
             return draw[kind](self.record)
+        if kind in ("memory", "threads"):
+            return self._report_figure(kind)
         if kind != "timeline":
-            raise _no_figure(kind, (*draw, "timeline"))
+            raise _no_figure(kind, (*draw, "memory", "threads", "timeline"))
         return timeline.timeline(self._events(self._steady_run() if run is None else run))
 
     def export(self, kind: str, out: str | Path, *, run: int | str | None = None) -> list[Path]:
@@ -176,9 +206,21 @@ class ProfileView:
 
         return ComparisonView(compare(self.record, other.record))
 
+    def _report_figure(self, kind: str) -> go.Figure:
+        from ortlab.charts import memory, theme, threads
+
+        if kind == "threads":
+            report = self.threads
+            return threads.by_operator(report) if report else theme.empty("Threads", _NOT_RECORDED)
+        found = self.memory
+        if found is None or not found.allocators:
+            return theme.empty("Memory over the run", _NOT_RECORDED)
+        return memory.usage(found.allocators[0], duration_us=found.duration_us)
+
     def _steady_run(self) -> int:
-        steady = (r.index for r in self.record.runs if not r.warmup)
-        return next(steady, self.record.runs[0].index if self.record.runs else 0)
+        from ortlab.analysis.slow_run import median_run
+
+        return median_run(self.record.runs).index if self.record.runs else 0
 
     def __repr__(self) -> str:
         record = self.record

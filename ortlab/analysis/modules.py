@@ -154,6 +154,13 @@ def members(module: Module) -> Iterator[int]:
         yield from members(inner)
 
 
+def walked(module: Module) -> Iterator[Module]:
+    """A module and all inside it, each before its own, costliest first."""
+    yield module
+    for inner in module.children:
+        yield from walked(inner)
+
+
 def headline(found: ModuleTree) -> Headline | None:
     """The answer at the level of layers; None where there are no modules to name."""
     if found.grouped_by != "module" or not found.root.children:

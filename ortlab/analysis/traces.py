@@ -135,6 +135,7 @@ def _file_fields(stored: StoredTrace) -> dict[str, Any]:
         "device_event_count": stored.device_count,
         "device_time_us": stored.device_us,
         "truncated": facts.truncated or facts.dropped_count is not None or facts.capped_count > 0,
+        "unknown_fields": facts.unknown_fields,
         "unknown_categories": {
             name: count for name, count in facts.category_counts.items() if name not in known
         },

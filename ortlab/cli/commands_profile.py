@@ -93,7 +93,7 @@ def profile(
         for path in view.export(taking.kind, taking.out, run=taking.run):
             screen.note(f"written: {path}")
     if as_json:
-        screen.show(documents.profile(record, top=top))
+        screen.show(documents.profile(view, top=top))
         return
     from ortlab.cli import tables
 

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 import ortlab
+from ortlab.analysis.modules import walked
 from ortlab.domain.accuracy import Accuracy
 from ortlab.domain.compare import (
     Difference,
@@ -26,6 +27,7 @@ from ortlab.domain.configuration import Configuration
 from ortlab.domain.finding import Finding
 from ortlab.domain.machine import Machine, MachineReport, Noise, Runtime
 from ortlab.domain.model import AppliedFix, FixReport, ModelInfo
+from ortlab.domain.memory import MemoryReport
 from ortlab.domain.placement import Crossing, Fallback, Partition, PlacedNode, Placement
 from ortlab.domain.roofline import Peaks
 from ortlab.domain.study import (
@@ -38,19 +40,21 @@ from ortlab.domain.study import (
     Study,
     StudySummary,
 )
+from ortlab.domain.threads import ThreadReport
 from ortlab.domain.trace import (
     Copies,
     Correction,
     DeviceFacts,
     NodeRow,
     OperatorRow,
-    Profile,
     ProviderRow,
     Run,
     SessionTimes,
+    ShapeRow,
     Trust,
 )
 from ortlab.errors import OrtlabError
+from ortlab.views import ProfileView
 
 
 class Document(Struct, frozen=True, kw_only=True, tag_field="schema"):
@@ -165,6 +169,17 @@ class BenchDocument(Document, frozen=True, kw_only=True, tag="ortlab.bench/1"):
     error: ErrorBody | None = None
 
 
+class ModuleRow(Struct, frozen=True, kw_only=True):
+    """One module of the model, those inside it included in its totals."""
+
+    path: tuple[str, ...]
+    self_us: int
+    total_us: int
+    calls: int
+    node_count: int
+    share: float
+
+
 class ProfileDocument(Document, frozen=True, kw_only=True, tag="ortlab.profile/1"):
     """`ortlab profile`."""
 
@@ -196,6 +211,11 @@ class ProfileDocument(Document, frozen=True, kw_only=True, tag="ortlab.profile/1
     pool_wait_us: int | None
     device: DeviceFacts | None
     correction: Correction | None
+    unknown_fields: dict[str, int]
+    shapes: tuple[ShapeRow, ...]
+    modules: tuple[ModuleRow, ...]
+    memory: MemoryReport | None
+    threads: ThreadReport | None
 
 
 class PlacementDocument(Document, frozen=True, kw_only=True, tag="ortlab.placement/1"):
@@ -289,10 +309,12 @@ def machine(report: MachineReport) -> MachineDocument:
     return MachineDocument(**_fields(report, MachineDocument))
 
 
-def profile(record: Profile, *, top: int | None = None) -> ProfileDocument:
+def profile(view: ProfileView, *, top: int | None = None) -> ProfileDocument:
     """The document of a profile; `top` keeps only so many nodes."""
-    fields = _fields(record, ProfileDocument)
-    return ProfileDocument(**{**fields, "nodes": record.nodes[:top]})
+    record = view.record
+    beside = {"nodes": record.nodes[:top], "memory": view.memory, "threads": view.threads}
+    modules = tuple(ModuleRow(**_fields(m, ModuleRow)) for m in walked(view.modules.root))
+    return ProfileDocument(**{**_fields(record, ProfileDocument), **beside, "modules": modules})
 
 
 def placement(record: Placement) -> PlacementDocument:

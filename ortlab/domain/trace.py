@@ -10,7 +10,7 @@ EVENTS_NAME = "events.parquet"
 SUMMARY_NAME = "summary.json"
 TIMELINE_NAME = "timeline.bin"
 """Files that the reader process makes of a trace."""
-SUMMARY_VERSION = 3
+SUMMARY_VERSION = 4
 """Raised when a summary would say something else: stored ones are then worked out anew."""
 
 NOT_TOLD = -(2**63)
@@ -310,6 +310,9 @@ class Profile(Struct, frozen=True, kw_only=True):
     """Providers whose node times are launch times, not device times."""
     truncated: bool = False
     unknown_categories: dict[str, int] = {}
+    """Events by category that ORT is not known to write."""
+    unknown_fields: dict[str, int] = {}
+    """Events by field that ORT is not known to write; their values are kept with the events."""
     thread_count: int = 0
     device_event_count: int = 0
     """Events of a device (categories Kernel and Api), which are no node events."""

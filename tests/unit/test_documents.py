@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonschema
@@ -12,6 +13,7 @@ import pytest
 from ortlab.cli import documents, options, outcomes, reference
 from ortlab.domain.model import AppliedFix, FixReport
 from ortlab.domain.study import Failure, StudySummary
+from ortlab.domain.trace import Profile
 from ortlab.errors import (
     DimensionError,
     MeasurementError,
@@ -19,6 +21,7 @@ from ortlab.errors import (
     ProviderUnavailableError,
     RequestError,
 )
+from ortlab.views import ProfileView
 from tests import records
 from tests.records import configuration, row, study
 
@@ -31,6 +34,12 @@ def decoded(document: documents.Document) -> dict[str, Any]:
     name = documents.command(type(document))
     jsonschema.validate(value, json.loads((DOCS / "schema" / f"{name}.json").read_text()))
     return value
+
+
+def viewed(record: Profile) -> ProfileView:
+    """The view of a profile without events, whose trace had no fields of memory or threads."""
+    nothing: Any = SimpleNamespace(memory=None, threads=None)
+    return ProfileView(record, events=lambda _: [], stored=Path, summary=lambda: nothing)
 
 
 @pytest.mark.parametrize(("name", "text"), list(reference.files()), ids=lambda value: value[:20])
@@ -90,7 +99,7 @@ def test_figures_that_are_not_numbers_become_null():
 
 
 def test_profile_placement_machine_inspect_fix_and_history_fit_their_schemas():
-    profile = decoded(documents.profile(records.profile({"MatMul": (3, 90)}), top=1))
+    profile = decoded(documents.profile(viewed(records.profile({"MatMul": (3, 90)})), top=1))
     assert len(profile["nodes"]) == 1
     placement = decoded(documents.placement(records.fallen_back()))
     assert placement["fallback"][0]["class"] == "costly"

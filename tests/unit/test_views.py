@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pytest
+
 from ortlab.domain.study import Progress
 from ortlab.views import ProfileView, ProgressLine, StudyView
 from tests import records
@@ -51,6 +53,8 @@ def test_a_study_without_rows_has_an_empty_table_and_no_winner() -> None:
 
 def test_names_of_operators_are_shown_as_text() -> None:
     profile = records.profile({"<b>Mat</b>": (1, 10)})
-    shown = ProfileView(profile, events=lambda _: [], stored=Path)._repr_html_()
+    shown = ProfileView(
+        profile, events=lambda _: [], stored=Path, summary=lambda: pytest.fail("not asked for")
+    )._repr_html_()
     assert "<b>Mat</b>" not in shown
     assert "&lt;b&gt;" in shown
