@@ -53,7 +53,8 @@ LISTEN = """() => document.addEventListener(
 # Milliseconds of server work for the data of each view, and the bytes of what a route sends.
 SERVER = """
 import json, sys, time
-from ortlab.analysis import modules, timeline
+from ortlab.analysis.naming import modules
+from ortlab.analysis.timelines import timeline
 from ortlab.lab import Lab
 
 lab, trace = Lab.open(sys.argv[1]), sys.argv[2]

@@ -12,7 +12,7 @@ from ortlab.domain.roofline import Peaks
 from ortlab.domain.trace import Profile, TraceEvent
 
 if TYPE_CHECKING:
-    from ortlab.analysis.summary import TraceSummary
+    from ortlab.analysis.profiles.summary import TraceSummary
     from ortlab.jobs.node_weights import Weights
     from ortlab.settings import Settings
     from ortlab.store.home import Store

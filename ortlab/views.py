@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import plotly.graph_objects as go
 
-    from ortlab.analysis.modules import ModuleTree
-    from ortlab.analysis.summary import TraceSummary
+    from ortlab.analysis.naming.modules import ModuleTree
+    from ortlab.analysis.profiles.summary import TraceSummary
     from ortlab.domain.memory import MemoryReport
     from ortlab.domain.threads import ThreadReport
 
@@ -131,7 +131,7 @@ class ProfileView:
     @property
     def modules(self) -> ModuleTree:
         """Time by module of the model: from the exporter's metadata, else from node names."""
-        from ortlab.analysis import modules
+        from ortlab.analysis.naming import modules
 
         return modules.tree(self.record, self._scopes())
 
@@ -202,7 +202,7 @@ class ProfileView:
 
     def compare(self, other: ProfileView) -> ComparisonView:
         """What differs between this profile and another; ratios above 1 say it is faster."""
-        from ortlab.analysis.compare import compare
+        from ortlab.analysis.comparing.compare import compare
 
         return ComparisonView(compare(self.record, other.record))
 
@@ -218,7 +218,7 @@ class ProfileView:
         return memory.usage(found.allocators[0], duration_us=found.duration_us)
 
     def _steady_run(self) -> int:
-        from ortlab.analysis.slow_run import median_run
+        from ortlab.analysis.reading.slow_run import median_run
 
         return median_run(self.record.runs).index if self.record.runs else 0
 
@@ -248,7 +248,7 @@ class ComparisonView:
     @property
     def summary(self) -> str:
         """Which is faster, by how much and how surely, and where it comes from."""
-        from ortlab.analysis import compare_text
+        from ortlab.analysis.comparing import compare_text
 
         return compare_text.summary(self.record)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ortlab.analysis.diagnoses import findings
+from ortlab.analysis.diagnosing.diagnoses import findings
 from ortlab.domain.configuration import CPU, Configuration, ProviderChoice
 from ortlab.domain.finding import Finding
 from ortlab.domain.machine import Cpu, Machine, MachineReport

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ortlab.analysis import lanes, timeline_layout
-from ortlab.analysis.derived import derive
-from ortlab.analysis.timeline_layout import Drawn, Items, Runs
+from ortlab.analysis.reading.derived import derive
+from ortlab.analysis.timelines import lanes, timeline_layout
+from ortlab.analysis.timelines.timeline_layout import Drawn, Items, Runs
 from ortlab.domain.timeline import Buckets, Lane, Spans, Window
 from tests.trace_text import decoded
 

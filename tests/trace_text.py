@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from ortlab.analysis import traces
+from ortlab.analysis.profiles import traces
 from ortlab.domain.trace import Profile, TraceFacts
 from ortlab.worker.traces import decode
 

@@ -22,9 +22,9 @@ from __future__ import annotations
 import numpy as np
 from msgspec import Struct, structs
 
-from ortlab.analysis.arrays import Flags, Ints, combined, dense
-from ortlab.analysis.derived import Derived
-from ortlab.analysis.nesting import NOBODY
+from ortlab.analysis.reading.arrays import Flags, Ints, combined, dense
+from ortlab.analysis.reading.derived import Derived
+from ortlab.analysis.reading.nesting import NOBODY
 from ortlab.domain.threads import (
     ALONE,
     HANDS_OUT,

@@ -1,7 +1,7 @@
 """Every symptom ortlab looks for: what it means, what cures it, who else met it.
 
-A row holds the words. The check of the same id in `ortlab.analysis.diagnoses` looks at the
-evidence and says the numbers. `docs/findings.md` is made from this table.
+A row holds the words. The check of the same id in `ortlab.analysis.diagnosing.diagnoses` looks at
+the evidence and says the numbers. `docs/findings.md` is made from this table.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """How much arithmetic each operator does: formulas for products, counts per element for the rest.
 
 One rule set for two readers: `ortlab.worker.reading.flops` counts from a model's graph,
-`ortlab.analysis.node_work` from the shapes in a trace. A multiply-add counts two. Counts per
-element are what the usual polynomials and formulas take, and good to a factor of two at best;
+`ortlab.analysis.rooflines.node_work` from the shapes in a trace. A multiply-add counts two. Counts
+per element are what the usual polynomials and formulas take, and good to a factor of two at best;
 such nodes are bound by memory nearly everywhere, so that it seldom matters.
 """
 

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import plotly.graph_objects as go
 
-from ortlab.analysis.compare_blocks import Block, blocks
-from ortlab.analysis.compare_text import signed
+from ortlab.analysis.comparing.compare_blocks import Block, blocks
+from ortlab.analysis.comparing.compare_text import signed
 from ortlab.charts import theme
 from ortlab.charts.flame import SELECTED_COLOR
 from ortlab.domain import units

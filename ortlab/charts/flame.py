@@ -7,8 +7,9 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from ortlab.analysis import module_blocks, modules, parts
-from ortlab.analysis.module_blocks import Block
+from ortlab.analysis.naming import module_blocks, modules
+from ortlab.analysis.naming.module_blocks import Block
+from ortlab.analysis.profiles import parts
 from ortlab.charts import theme
 from ortlab.domain import units
 from ortlab.domain.trace import Profile
@@ -39,7 +40,7 @@ def flame(
     """Blocks under blocks; `customdata` is the position of each.
 
     Args:
-        blocks: of `ortlab.analysis.module_blocks`; the first is the whole picture.
+        blocks: of `ortlab.analysis.naming.module_blocks`; the first is the whole picture.
         runs: that the times cover; the picture tells times per run.
         selected: position of the block to be outlined.
         claimed: tell shares; where none can be claimed, times are told instead.

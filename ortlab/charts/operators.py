@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import plotly.graph_objects as go
 
-from ortlab.analysis import parts
-from ortlab.analysis.parts import Part
+from ortlab.analysis.profiles import parts
+from ortlab.analysis.profiles.parts import Part
 from ortlab.charts import theme
 from ortlab.domain import units
 from ortlab.domain.trace import Profile

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from rich.console import Group, RenderableType
 
-from ortlab.analysis import compare_text
-from ortlab.analysis.compare_text import signed
+from ortlab.analysis.comparing import compare_text
+from ortlab.analysis.comparing.compare_text import signed
 from ortlab.catalog.providers import label as provider_label
 from ortlab.cli.tables import _heading, _table, _text
 from ortlab.domain import units

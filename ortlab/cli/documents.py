@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 import ortlab
-from ortlab.analysis.modules import walked
+from ortlab.analysis.naming.modules import walked
 from ortlab.domain.accuracy import Accuracy
 from ortlab.domain.compare import (
     Difference,
@@ -26,8 +26,8 @@ from ortlab.domain.compare import (
 from ortlab.domain.configuration import Configuration
 from ortlab.domain.finding import Finding
 from ortlab.domain.machine import Machine, MachineReport, Noise, Runtime
-from ortlab.domain.model import AppliedFix, FixReport, ModelInfo
 from ortlab.domain.memory import MemoryReport
+from ortlab.domain.model import AppliedFix, FixReport, ModelInfo
 from ortlab.domain.placement import Crossing, Fallback, Partition, PlacedNode, Placement
 from ortlab.domain.roofline import Peaks
 from ortlab.domain.study import (

@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ortlab.analysis import roofs
+from ortlab.analysis.rooflines import roofs
 from ortlab.catalog.providers import label as provider_label
 from ortlab.cli.screen import plain
 from ortlab.domain import units

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 import ortlab
-from ortlab.analysis.stored_events import NODE, OTHER_NODE
+from ortlab.analysis.reading.stored_events import NODE, OTHER_NODE
 from ortlab.domain.trace import NOT_TOLD, Signature
 from ortlab.export.spans import Cut, Row
 

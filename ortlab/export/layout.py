@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from ortlab.analysis.nesting import NOBODY, Nesting
-from ortlab.analysis.stored_events import Events
+from ortlab.analysis.reading.nesting import NOBODY, Nesting
+from ortlab.analysis.reading.stored_events import Events
 
 
 class Layout:

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 from msgspec import Struct
 
-from ortlab.analysis.arrays import Flags, Ints
-from ortlab.analysis.nesting import nesting
-from ortlab.analysis.runs import runs
-from ortlab.analysis.slow_run import median_run
-from ortlab.analysis.stored_events import API, KERNEL, Events, StoredTrace, Words
-from ortlab.analysis.stored_window import Window, window
+from ortlab.analysis.reading.arrays import Flags, Ints
+from ortlab.analysis.reading.nesting import nesting
+from ortlab.analysis.reading.runs import runs
+from ortlab.analysis.reading.slow_run import median_run
+from ortlab.analysis.reading.stored_events import API, KERNEL, Events, StoredTrace, Words
+from ortlab.analysis.reading.stored_window import Window, window
 from ortlab.catalog.exports import ALL_RUNS
 from ortlab.domain.trace import Profile, Run, Signature
 from ortlab.errors import RequestError

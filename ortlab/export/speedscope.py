@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 import ortlab
-from ortlab.analysis import modules
-from ortlab.analysis.stored_events import NODE
+from ortlab.analysis.naming import modules
+from ortlab.analysis.reading.stored_events import NODE
 from ortlab.domain.trace import Profile, Signature
 from ortlab.export import chrome
 from ortlab.export.spans import Cut

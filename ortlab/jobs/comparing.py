@@ -9,9 +9,10 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ortlab.analysis import compare_studies, pairs
-from ortlab.analysis.compare import compare as compare_profiles
-from ortlab.analysis.compare_doubts import machine_doubts
+from ortlab.analysis.comparing import compare_studies
+from ortlab.analysis.comparing.compare import compare as compare_profiles
+from ortlab.analysis.comparing.compare_doubts import machine_doubts
+from ortlab.analysis.diagnosing import pairs
 from ortlab.domain.compare import Difference, Origin, RunChange, Side
 from ortlab.domain.files import is_file, user_path
 from ortlab.domain.study import ConfigurationResult, Notice, Study

@@ -18,7 +18,7 @@ from ortlab.store.home import Store
 from ortlab.store.traces import DigestFiles
 
 if TYPE_CHECKING:
-    from ortlab.analysis.summary import TraceSummary
+    from ortlab.analysis.profiles.summary import TraceSummary
 
 
 def row_of(study: Study, configuration_id: str) -> ConfigurationResult:
@@ -70,7 +70,7 @@ def timeline(
     store: Store, source_id: str, configuration_id: str | None, *, run: int
 ) -> list[TraceEvent]:
     """The node events of one run: of a study's row, or of an opened trace."""
-    from ortlab.analysis import timeline as timelines
+    from ortlab.analysis.timelines import timeline as timelines
 
     return timelines.run_events(digest_of(store, source_id, configuration_id).timeline, run=run)
 
@@ -87,7 +87,7 @@ def placement_of(store: Store, study_id: str, configuration_id: str) -> Placemen
 
 def findings(store: Store, study_id: str) -> list[Finding]:
     """The advice on a study, each with what became of the last try of its fix."""
-    from ortlab.analysis import diagnoses
+    from ortlab.analysis.diagnosing import diagnoses
 
     study = store.studies.get(study_id)
     profiles, placements = {}, {}
@@ -171,7 +171,7 @@ def _profile_or_none(store: Store, study: Study, row: ConfigurationResult) -> Pr
 # Artifacts never change, so neither does what they mean.
 @lru_cache(maxsize=32)
 def _cached_summary(path: str) -> TraceSummary:
-    from ortlab.analysis import summary
+    from ortlab.analysis.profiles import summary
 
     return summary.read(Path(path))
 

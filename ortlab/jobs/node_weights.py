@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import msgspec
 
-from ortlab.analysis.node_work import Tensor, tensors
+from ortlab.analysis.rooflines.node_work import Tensor, tensors
 from ortlab.errors import OrtlabError
 from ortlab.jobs.explain import row_of
 from ortlab.sandbox.spawn import run_task

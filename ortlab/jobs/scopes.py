@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from ortlab.analysis.module_names import Path as ModulePath
-from ortlab.analysis.module_names import module_path
+from ortlab.analysis.naming.module_names import Path as ModulePath
+from ortlab.analysis.naming.module_names import module_path
 from ortlab.errors import OrtlabError
 from ortlab.sandbox.spawn import run_task
 from ortlab.store.home import Store

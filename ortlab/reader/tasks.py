@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ortlab.analysis import digest as digests
+from ortlab.analysis.profiles import digest as digests
 from ortlab.domain.trace import EVENTS_NAME
 from ortlab.worker import traces
 from ortlab.worker.protocol import Context, Message
@@ -14,7 +14,7 @@ def read(request: Message, context: Context) -> Message:
     """Read the trace at `path` into the folder `into`: its events, and what they mean.
 
     Request: `path` of the profile, `into`: the folder for `events.parquet` and the files of
-    `ortlab.analysis.digest`.
+    `ortlab.analysis.profiles.digest`.
     Reply: `events`, how many there are.
     """
     into = Path(request["into"])

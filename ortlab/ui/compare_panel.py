@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from ortlab.analysis import pairs
+from ortlab.analysis.diagnosing import pairs
 from ortlab.domain import units
 from ortlab.domain.study import ConfigurationResult, Study
 from ortlab.ui import frame, table_view, words

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from ortlab.analysis import compare_text
+from ortlab.analysis.comparing import compare_text
 from ortlab.catalog import providers
 from ortlab.domain import units
 from ortlab.domain.compare import NOT_WORK, Difference, GroupChange, LoneNode, NodeChange, Side

@@ -7,9 +7,10 @@ from typing import Any
 
 import streamlit as st
 
-from ortlab.analysis import module_blocks, modules, parts
-from ortlab.analysis.module_blocks import Block
-from ortlab.analysis.modules import Module, ModuleTree
+from ortlab.analysis.naming import module_blocks, modules
+from ortlab.analysis.naming.module_blocks import Block
+from ortlab.analysis.naming.modules import Module, ModuleTree
+from ortlab.analysis.profiles import parts
 from ortlab.catalog import providers
 from ortlab.domain import units
 from ortlab.domain.trace import Profile

@@ -7,8 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from ortlab.analysis import modules, parts
-from ortlab.analysis.parts import Part
+from ortlab.analysis.naming import modules
+from ortlab.analysis.profiles import parts
+from ortlab.analysis.profiles.parts import Part
 from ortlab.catalog import providers
 from ortlab.domain import units
 from ortlab.domain.trace import Profile

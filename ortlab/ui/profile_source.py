@@ -15,7 +15,7 @@ from ortlab.ui.trees import Scopes
 from ortlab.views import ProfileView
 
 if TYPE_CHECKING:
-    from ortlab.analysis.summary import TraceSummary
+    from ortlab.analysis.profiles.summary import TraceSummary
     from ortlab.jobs.node_weights import Weights
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from ortlab.analysis import slow_run
+from ortlab.analysis.reading import slow_run
 from ortlab.domain.trace import Profile
 from ortlab.ui import (
     compare_traces,

@@ -7,9 +7,9 @@ from typing import Any
 
 import streamlit as st
 
-from ortlab.analysis import roofs
-from ortlab.analysis.node_work import Tensor
-from ortlab.analysis.roofline import roofline
+from ortlab.analysis.rooflines import roofs
+from ortlab.analysis.rooflines.node_work import Tensor
+from ortlab.analysis.rooflines.roofline import roofline
 from ortlab.domain import units
 from ortlab.domain.roofline import NodeRoof, Peaks, RooflineReport
 from ortlab.domain.trace import Profile

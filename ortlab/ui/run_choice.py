@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from ortlab.analysis.slow_run import median_run
+from ortlab.analysis.reading.slow_run import median_run
 from ortlab.domain import units
 from ortlab.domain.trace import Profile, Run
 from ortlab.ui import selection

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from ortlab.analysis import slow_run
+from ortlab.analysis.reading import slow_run
 from ortlab.catalog import providers
 from ortlab.domain import units
 from ortlab.domain.trace import Profile, Run, TraceEvent

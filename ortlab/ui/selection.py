@@ -13,8 +13,8 @@ from typing import Any
 
 import streamlit as st
 
-from ortlab.analysis import parts
-from ortlab.analysis.module_names import Path
+from ortlab.analysis.naming.module_names import Path
+from ortlab.analysis.profiles import parts
 from ortlab.catalog import providers
 from ortlab.domain import units
 from ortlab.domain.trace import NodeRow, OperatorRow, Profile

@@ -6,7 +6,7 @@ import re
 
 import streamlit as st
 
-from ortlab.analysis.slow_run import median_run
+from ortlab.analysis.reading.slow_run import median_run
 from ortlab.catalog.exports import FORMATS, Format
 from ortlab.domain import units
 from ortlab.domain.trace import Profile

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from ortlab.analysis import timeline
+from ortlab.analysis.timelines import timeline
 from ortlab.domain.timeline import HOST_CLOCK
 from ortlab.errors import RequestError
 from ortlab.ui import door

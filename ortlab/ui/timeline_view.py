@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import streamlit as st
 
-from ortlab.analysis import timeline
+from ortlab.analysis.timelines import timeline
 from ortlab.domain.timeline import DEVICE_CLOCK, HOST_CLOCK, Contents
 from ortlab.domain.trace import Profile
 from ortlab.ui import run_choice, selection, timeline_data, words

@@ -6,9 +6,9 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from threading import Lock
 
-from ortlab.analysis import modules
-from ortlab.analysis.module_names import Path
-from ortlab.analysis.modules import ModuleTree
+from ortlab.analysis.naming import modules
+from ortlab.analysis.naming.module_names import Path
+from ortlab.analysis.naming.modules import ModuleTree
 from ortlab.domain.trace import Profile
 
 Scopes = Mapping[str, Path]

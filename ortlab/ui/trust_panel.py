@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from ortlab.analysis.trust import MEANING
+from ortlab.analysis.trusting.trust import MEANING
 from ortlab.domain import units
 from ortlab.domain.trace import Correction, Profile, TrustReason
 from ortlab.ui import words

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from ortlab.analysis import pairs
+from ortlab.analysis.diagnosing import pairs
 from ortlab.domain import units
 from ortlab.domain.study import Comparison, ConfigurationResult, Study
 

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from ortlab.analysis import memory, threads
+from ortlab.analysis import threads
+from ortlab.analysis.arenas import memory
 from ortlab.charts import memory as memory_charts
 from ortlab.charts import threads as threads_charts
 from ortlab.domain.memory import (

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from ortlab.analysis import module_blocks, modules, parts
+from ortlab.analysis.naming import module_blocks, modules
+from ortlab.analysis.profiles import parts
 from ortlab.charts import flame, operators
 from ortlab.domain import units
 from ortlab.domain.trace import NodeRow, OperatorRow, Profile, Run, ShapeRow

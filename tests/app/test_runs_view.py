@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ortlab.analysis import slow_run
+from ortlab.analysis.reading import slow_run
 from ortlab.charts import runs as charts
 from ortlab.domain.trace import Correction, Profile, Run, TraceEvent, Trust, TrustReason
 from ortlab.lab import Lab

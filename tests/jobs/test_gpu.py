@@ -8,7 +8,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from ortlab.analysis import traces
+from ortlab.analysis.profiles import traces
 from ortlab.domain.configuration import CPU, Configuration, ProviderChoice
 from ortlab.domain.study import StopRule, Study, StudySpec
 from ortlab.measure import study

@@ -22,9 +22,7 @@ def trace(samples_folder: Path) -> Path:
 
 def test_a_trace_is_decoded_once(lab: Lab, trace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trace_id = lab.open_trace(trace)
-    monkeypatch.setattr(
-        "ortlab.store.traces.Traces._keep", lambda *_, **__: pytest.fail("again")
-    )
+    monkeypatch.setattr("ortlab.store.traces.Traces._keep", lambda *_, **__: pytest.fail("again"))
     assert lab.open_trace(trace) == trace_id
     assert lab.trace(trace_id).record.node_event_count > 0
 

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from ortlab.analysis import modules
+from ortlab.analysis.naming import modules
 from ortlab.jobs import scopes
 from ortlab.lab import Lab
 from ortlab.store.home import Store

@@ -10,7 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from ortlab.analysis import placement, traces
+from ortlab.analysis import placement
+from ortlab.analysis.profiles import traces
 from ortlab.domain.configuration import CPU, Configuration, ProviderChoice
 from ortlab.domain.study import StopRule, Study, StudySpec
 from ortlab.measure import study

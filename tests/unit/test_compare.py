@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ortlab.analysis.compare import compare
-from ortlab.analysis.compare_blocks import MAX_BLOCKS, blocks
-from ortlab.analysis.compare_verdicts import Spread, floor_share, judge, spread
+from ortlab.analysis.comparing.compare import compare
+from ortlab.analysis.comparing.compare_blocks import MAX_BLOCKS, blocks
+from ortlab.analysis.comparing.compare_verdicts import Spread, floor_share, judge, spread
 from ortlab.domain.compare import Difference, Origin
 from ortlab.domain.trace import NodeRow, Profile, Trust
 from tests.compared import CUDA, PROFILES, RUNS, node, profile

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ortlab.analysis.compare import compare
+from ortlab.analysis.comparing.compare import compare
 from ortlab.domain.trace import Profile
 from tests import trace_text
 

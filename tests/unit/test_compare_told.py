@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from rich.console import Console
 
-from ortlab.analysis import compare_studies, compare_text
-from ortlab.analysis.compare import compare
-from ortlab.analysis.compare_blocks import MAX_BLOCKS, blocks
+from ortlab.analysis.comparing import compare_studies, compare_text
+from ortlab.analysis.comparing.compare import compare
+from ortlab.analysis.comparing.compare_blocks import MAX_BLOCKS, blocks
 from ortlab.charts import difference
 from ortlab.cli import compare_tables, documents
 from ortlab.domain.compare import Difference

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ortlab.analysis.correction import ESTIMATE_HIGH_US, ESTIMATE_LOW_US
+from ortlab.analysis.trusting.correction import ESTIMATE_HIGH_US, ESTIMATE_LOW_US
 from ortlab.domain.trace import Profile
 from tests.trace_text import node, profile, session, text
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ortlab.analysis.derived import derive
-from ortlab.analysis.device import NOBODY, DeviceTimes
-from ortlab.analysis.device_match import unaveraged
+from ortlab.analysis.devices.device import NOBODY, DeviceTimes
+from ortlab.analysis.devices.device_match import unaveraged
+from ortlab.analysis.reading.derived import derive
 from ortlab.domain.trace import Profile
 from tests.trace_text import decoded, node, profile, session, text
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from ortlab.analysis.diagnoses import CHECKS, STUDY_CHECKS
+from ortlab.analysis.diagnosing.diagnoses import CHECKS, STUDY_CHECKS
 from ortlab.catalog.diagnoses import BY_ID, DIAGNOSES, Diagnosis, version_key
 from ortlab.domain.accuracy import Accuracy
 from ortlab.domain.configuration import Configuration

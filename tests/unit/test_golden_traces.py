@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from ortlab.analysis import traces
+from ortlab.analysis.profiles import traces
 from ortlab.domain.trace import Profile, TraceFacts
 from ortlab.errors import TraceError
 from tests.conftest import ROOT

@@ -56,7 +56,7 @@ def test_reading_a_trace_loads_no_pandas(tmp_path: Path) -> None:
     program = f"""
 import sys
 from pathlib import Path
-from ortlab.analysis import digest
+from ortlab.analysis.profiles import digest
 from ortlab.worker import traces
 folder = Path({str(tmp_path)!r})
 traces.decode(Path("tests/data/cpu_control_flow.json"), folder / "events.parquet")

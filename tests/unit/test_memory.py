@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ortlab.analysis import lifetimes, memory
-from ortlab.analysis.derived import derive
-from ortlab.analysis.tensors import tensors
+from ortlab.analysis.arenas import lifetimes, memory
+from ortlab.analysis.arenas.tensors import tensors
+from ortlab.analysis.reading.derived import derive
 from ortlab.domain.memory import AllocatorMemory, MemoryReport
 from ortlab.errors import TraceError
 from tests import trace_text

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ortlab.analysis import module_blocks, modules, parts
-from ortlab.analysis.module_names import MAX_DEPTH, leaf, module_path, scopes_path, spellings
+from ortlab.analysis.naming import module_blocks, modules
+from ortlab.analysis.naming.module_names import MAX_DEPTH, leaf, module_path, scopes_path, spellings
+from ortlab.analysis.profiles import parts
 from ortlab.domain.trace import NodeRow, OperatorRow, Profile
 from tests import trace_text
 from tests.conftest import ROOT

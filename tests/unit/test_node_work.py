@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ortlab.analysis import node_work
-from ortlab.analysis.node_work import Tensor, Work
+from ortlab.analysis.rooflines import node_work
+from ortlab.analysis.rooflines.node_work import Tensor, Work
 from ortlab.catalog import flops, operators
 from ortlab.domain.trace import NodeRow
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ortlab.analysis import traces
+from ortlab.analysis.profiles import traces
 from ortlab.domain.trace import Profile
 from ortlab.errors import TraceError
 from tests.trace_text import node, profile, recorded, session, text

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ortlab.analysis import traces
+from ortlab.analysis.profiles import traces
 from ortlab.catalog.exports import ALL_RUNS, FORMATS
 from ortlab.domain.trace import NodeRow, OperatorRow, Profile
 from ortlab.errors import RequestError, TraceError

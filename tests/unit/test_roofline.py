@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ortlab.analysis import node_work, roofs
-from ortlab.analysis.roofline import NEAR_DISPATCH, roofline
+from ortlab.analysis.rooflines import node_work, roofs
+from ortlab.analysis.rooflines.roofline import NEAR_DISPATCH, roofline
 from ortlab.charts import roofline as charts
 from ortlab.domain.roofline import ComputeRoof, MemoryRoof, NodeRoof, Peaks, RooflineReport
 from ortlab.domain.trace import Correction, NodeRow, Profile, Run

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ortlab.analysis import slow_run
-from ortlab.analysis.levels import levels
+from ortlab.analysis.reading import slow_run
+from ortlab.analysis.reading.levels import levels
 from ortlab.domain.trace import Profile, TraceEvent
 from tests.trace_text import node, profile, recorded, session, text
 

@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console, RenderableType
 
-from ortlab.analysis.diagnoses import findings
+from ortlab.analysis.diagnosing.diagnoses import findings
 from ortlab.cli import tables
 from tests import records
 from tests.records import configuration, row, study

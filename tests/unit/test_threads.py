@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ortlab.analysis import threads
-from ortlab.analysis.derived import derive
+from ortlab.analysis.reading.derived import derive
 from ortlab.domain.threads import ALONE, HANDS_OUT, ONE_THREAD, WAITS, PoolRow, ThreadReport
 from tests import trace_text
 from tests.trace_text import node, session

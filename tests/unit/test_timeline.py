@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ortlab.analysis import timeline, timeline_layout
-from ortlab.analysis.timeline_layout import Drawn, Items, Runs
+from ortlab.analysis.timelines import timeline, timeline_layout
+from ortlab.analysis.timelines.timeline_layout import Drawn, Items, Runs
 from ortlab.domain.timeline import Buckets, Lane, Spans
 from ortlab.errors import RequestError, TraceError
 from tests.timelines import KINDS, borders, clipped, laid, parts, told

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ortlab.analysis import lanes, timeline
-from ortlab.analysis.derived import derive
+from ortlab.analysis.reading.derived import derive
+from ortlab.analysis.timelines import lanes, timeline
 from ortlab.charts import theme
 from ortlab.charts import timeline as charts
 from ortlab.errors import OrtlabError

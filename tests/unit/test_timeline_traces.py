@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ortlab.analysis import timeline, timeline_file
+from ortlab.analysis.timelines import timeline, timeline_file
 from ortlab.domain.timeline import DEVICE_CLOCK
 from ortlab.errors import RequestError
 from tests.timelines import stored, told

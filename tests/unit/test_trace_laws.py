@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ortlab.analysis import modules
+from ortlab.analysis.naming import modules
 from ortlab.domain.trace import Profile
 from ortlab.errors import TraceError
 from tests.trace_text import DATA, node, profile, recorded, session, text

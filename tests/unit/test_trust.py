@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ortlab.analysis import doubts_of_file, doubts_of_times
-from ortlab.analysis.trust import GRADES, MEANING
+from ortlab.analysis.trusting import doubts_of_file, doubts_of_times
+from ortlab.analysis.trusting.trust import GRADES, MEANING
 from ortlab.domain.trace import Profile, TrustReason
 from tests.trace_text import node, profile, recorded, session, text
 

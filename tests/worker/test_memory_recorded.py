@@ -13,8 +13,9 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from ortlab.analysis import memory, threads
-from ortlab.analysis.derived import Derived, derive
+from ortlab.analysis import threads
+from ortlab.analysis.arenas import memory
+from ortlab.analysis.reading.derived import Derived, derive
 from ortlab.domain.memory import AllocatorMemory, MemoryReport
 from tests import build, trace_text
 

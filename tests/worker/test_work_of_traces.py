@@ -12,8 +12,8 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from ortlab.analysis import node_work
-from ortlab.analysis.node_work import Tensor, Work
+from ortlab.analysis.rooflines import node_work
+from ortlab.analysis.rooflines.node_work import Tensor, Work
 from ortlab.catalog import flops
 from ortlab.domain.model import ModelInfo
 from ortlab.domain.trace import NodeRow

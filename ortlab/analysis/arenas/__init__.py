@@ -1,0 +1,1 @@
+"""Memory over a run: the arena of each provider and who holds its peak."""

@@ -1,0 +1,1 @@
+"""Two profiles or studies against each other."""

@@ -1,0 +1,1 @@
+"""What a trace says: time by node, operator, shape and provider, and its summary."""

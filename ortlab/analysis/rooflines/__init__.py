@@ -1,0 +1,1 @@
+"""What each node does against what the machine was measured to reach."""

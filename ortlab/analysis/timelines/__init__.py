@@ -1,0 +1,1 @@
+"""Spans along time, in a file that answers any window at once."""

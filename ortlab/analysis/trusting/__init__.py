@@ -1,0 +1,1 @@
+"""How far a profile can be believed, what may be claimed of it, and what the profiler cost."""
