@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ortlab.domain.ask import Ask
-from ortlab.domain.files import user_path
+from ortlab.domain.files import looks_like_trace, user_path
 from ortlab.domain.finding import Finding
 from ortlab.domain.machine import MachineReport, Noise
 from ortlab.domain.model import FixReport, ModelInfo, SampleModel
@@ -235,11 +235,11 @@ class Lab(Recordings):
     def profile(
         self, source: str | Path, *, on_progress: Watcher | None = None, **asked: Any
     ) -> ProfileView:
-        """The profile of a model, recorded now, or of an ORT trace file (`.json`)."""
+        """The profile of a model, recorded now, or of an ORT trace file (`.json`, `.gz`)."""
         from ortlab.jobs import asking
 
         path = user_path(source)
-        if path.suffix.lower() == ".json":
+        if looks_like_trace(path):
             return self.trace(self.open_trace(path))
         fields = {"stop": StopRule(seconds=PROFILE_SECONDS)} | asked
         ask = asking.ask(**(fields | {"profile": True}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
@@ -13,7 +12,7 @@ from ortlab.catalog.exports import ALL_RUNS, FORMAT_IDS, format_of
 from ortlab.cli import documents, options, outcomes, screen
 from ortlab.cli.commands_bench import measure, planned
 from ortlab.domain.ask import Ask
-from ortlab.domain.files import is_file
+from ortlab.domain.files import looks_like_trace
 from ortlab.domain.study import ConfigurationResult, StopRule, Study
 from ortlab.errors import RequestError
 
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 # A profile needs a figure beside it to know its overhead, not precision.
 TWIN_STOP = StopRule(seconds=2.0)
-# What a profile begins with; a model is protobuf and begins with a field number.
-_TRACE_START = re.compile(rb"\s*[\[{]")
 
 Steady = Annotated[bool, typer.Option("--steady", help="Leave warm-up runs out.")]
 Top = Annotated[
@@ -85,7 +82,7 @@ def profile(
 
     taking = taken(export, output, run)
     lab = Lab.open()
-    view = _of_trace(lab, source, steady=steady) if is_trace(source) else _of_model(
+    view = _of_trace(lab, source, steady=steady) if looks_like_trace(source) else _of_model(
         lab, source, context.params, steady=steady
     )  # fmt: skip
     record = view.record
@@ -122,16 +119,6 @@ def placement(
     from ortlab.cli import tables
 
     screen.out().print(tables.placement(record))
-
-
-def is_trace(path: Path) -> bool:
-    """True for a file that is read as a profile: named `.json`, or text that begins as JSON."""
-    if path.suffix.lower() in (".json", ".jsonl"):
-        return True
-    if path.suffix.lower() in (".onnx", ".zip") or not is_file(path):
-        return False
-    with path.open("rb") as file:
-        return _TRACE_START.match(file.read(64)) is not None
 
 
 class Taken(NamedTuple):

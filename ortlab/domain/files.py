@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import stat
+import zlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from ortlab.errors import ModelError, RequestError
@@ -10,6 +12,13 @@ from ortlab.errors import ModelError, RequestError
 # What the file systems of today take; a longer one makes every question about it an OSError.
 _MAX_NAME_BYTES = 255
 _MAX_PATH_BYTES = 4095
+_TRACE_ENDINGS = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
+_MODEL_ENDINGS = (".onnx", ".ort", ".zip")
+# What a profile begins with; a model is protobuf and begins with a field number.
+_JSON_START = re.compile(rb"(\xef\xbb\xbf)?\s*[\[{]")
+_GZIP_START, _GZIP_WINDOW_BITS = b"\x1f\x8b", 31
+# Holds a packed file's own header, with a name in it, and enough to unpack its first letters.
+_HEAD_BYTES, _UNPACKED_BYTES = 4096, 64
 
 
 def user_path(text: str | Path) -> Path:
@@ -38,6 +47,35 @@ def is_file(path: Path) -> bool:
 def is_folder(path: Path) -> bool:
     """True for a folder; False also for what cannot be a path, such as one too long."""
     return _has_kind(path, stat.S_IFDIR)
+
+
+def looks_like_trace(path: Path) -> bool:
+    """True for what is read as a profile: named `.json` or `.json.gz`, or text that is JSON."""
+    name = path.name.lower()
+    return name.endswith(_TRACE_ENDINGS) or (
+        not name.endswith(_MODEL_ENDINGS) and begins_as_json(path)
+    )
+
+
+def begins_as_json(path: Path) -> bool:
+    """True for a file whose first letter opens a list or an object, packed with gzip or not."""
+    if not is_file(path):
+        return False
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:  # Whoever reads it next says why it cannot be read.
+        return False
+    return _JSON_START.match(_unpacked(head)) is not None
+
+
+def _unpacked(head: bytes) -> bytes:
+    if not head.startswith(_GZIP_START):
+        return head
+    try:
+        return zlib.decompressobj(_GZIP_WINDOW_BITS).decompress(head, _UNPACKED_BYTES)
+    except zlib.error:
+        return b""
 
 
 def _has_kind(path: Path, kind: int) -> bool:

@@ -8,13 +8,13 @@ from pathlib import Path
 import streamlit as st
 
 from ortlab.domain import units
+from ortlab.domain.files import begins_as_json, looks_like_trace
 from ortlab.domain.machine import MachineReport
 from ortlab.domain.model import SampleModel
 from ortlab.errors import OrtlabError, as_dict, from_dict
 from ortlab.ui import frame, machine_panel, upload, words
 from ortlab.ui.door import lab
 
-_SNIFF_BYTES = 512
 SAMPLE_FIRST = "digits_cnn"
 
 
@@ -134,7 +134,7 @@ def _open_sample(sample: SampleModel) -> None:
 
 def _open(paths: dict[str, Path], *, by_path: bool = False) -> tuple[str, dict[str, str]]:
     """The page and query where what was given is shown."""
-    if len(paths) == 1 and looks_like_trace(next(iter(paths.values()))):
+    if len(paths) == 1 and _is_trace(next(iter(paths.values()))):
         return _trace(paths)
     if by_path:
         return "start", {"model": lab().add_model(next(iter(paths.values()))).id}
@@ -145,10 +145,6 @@ def _trace(paths: dict[str, Path]) -> tuple[str, dict[str, str]]:
     return "profile", {"trace": lab().open_trace(next(iter(paths.values())))}
 
 
-def looks_like_trace(path: Path) -> bool:
-    """True when the file begins like JSON or is named like it; a model never does."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        start = file.read(_SNIFF_BYTES).lstrip(b"\xef\xbb\xbf \t\r\n")
-    return start[:1] in (b"[", b"{") or path.suffix.lower() == ".json"
+def _is_trace(path: Path) -> bool:
+    # A drop is not asked twice: a profile whose name says model is a profile.
+    return looks_like_trace(path) or begins_as_json(path)

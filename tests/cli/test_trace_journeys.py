@@ -1,0 +1,75 @@
+"""A trace as people hand it over: packed, cut off, renamed; every door takes it alike."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+
+from ortlab import Lab
+from ortlab.domain.files import begins_as_json, looks_like_trace
+from tests.cli.conftest import Command
+from tests.conftest import ROOT
+
+TRACE = Path(__file__).parents[1] / "data" / "cpu_mlp_24runs.json"
+MODEL = ROOT / "sample_models" / "digits_cnn.onnx"
+TEXT = TRACE.read_bytes()
+PACKED = gzip.compress(TEXT)
+FORMS = {
+    "trace.json": TEXT,
+    "trace.json.gz": PACKED,
+    "trace.gz": PACKED,
+    "trace.txt": b"\xef\xbb\xbf" + TEXT,
+    "trace": PACKED,
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_packed_or_renamed_trace_gives_the_figures_of_the_plain_one(
+    ortlab: Command, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_bytes(FORMS[name])
+    done = ortlab("profile", tmp_path / name, "--json")
+    assert done.code == 0, done.err
+    plain = ortlab("profile", TRACE, "--json").document
+    assert done.document["operators"] == plain["operators"]
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_the_python_door_takes_a_packed_or_renamed_trace(
+    own_home: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_bytes(FORMS[name])
+    profile = Lab.open(own_home).profile(tmp_path / name).record
+    assert sum(row.self_us for row in profile.operators) == profile.toplevel_us > 0
+
+
+def test_a_cut_off_packed_trace_is_read_up_to_the_cut(ortlab: Command, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.json.gz"
+    cut.write_bytes(PACKED[: len(PACKED) // 2])
+    document = ortlab("profile", cut, "--json").document
+    assert 0 < document["node_event_count"] < 96
+    assert "cut_off" in {reason["code"] for reason in document["trust"]["reasons"]}
+
+
+def test_a_packed_file_that_holds_no_trace_is_no_trace(ortlab: Command, tmp_path: Path) -> None:
+    packed = tmp_path / "model.onnx.gz"
+    packed.write_bytes(gzip.compress(MODEL.read_bytes()))
+    done = ortlab("profile", packed)
+    assert (done.code, "gzip" in done.sentence, "Unpack it" in done.err) == (3, True, True)
+    (tmp_path / "named.json.gz").write_bytes(packed.read_bytes())
+    assert ortlab("profile", tmp_path / "named.json.gz").code == 5
+
+
+def test_what_is_no_json_is_no_trace_and_a_models_name_is_believed(tmp_path: Path) -> None:
+    assert not looks_like_trace(MODEL)
+    assert not looks_like_trace(tmp_path)
+    assert not looks_like_trace(tmp_path / "missing.txt")
+    renamed = tmp_path / "trace.onnx"
+    renamed.write_bytes(TEXT)
+    assert not looks_like_trace(renamed)
+    assert begins_as_json(renamed)
+    damaged = tmp_path / "damaged.gz"
+    damaged.write_bytes(PACKED[:2] + b"\xff" * 40)
+    assert not looks_like_trace(damaged)
