@@ -18,7 +18,7 @@ from ortlab.domain.study import Verdict
 from ortlab.domain.trace import NodeRow
 
 # Two sessions of the same model differ by up to 6 % in small and 1.5 % in larger models, at
-# equal load; see docs/method.md.
+# equal load; see docs/traces.md.
 RECORDING_FLOOR_SHARE = 0.05
 # What a loaded machine did to the medians of equal settings that were not measured in turns.
 _MACHINE_SHIFT_SHARE = 0.25
