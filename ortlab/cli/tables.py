@@ -24,6 +24,8 @@ from ortlab.domain.trace import Profile
 TOP_OPERATORS = 12
 TOP_NODES = 15
 TOP_FINDINGS = 6
+# Three such names and the figures fit into the columns of a pipe.
+NAME_LIMIT = 45
 
 
 def model(info: ModelInfo) -> RenderableType:
@@ -136,26 +138,33 @@ def _baseline_wins(record: Study, best: ConfigurationResult, time: str) -> str:
 
 def profile(record: Profile, *, top: int | None = None) -> RenderableType:
     """Operators and nodes by time, and how far to believe them."""
-    runs = max(1, len(record.runs))
+    runs = max(1, record.counted_runs)
     operators = [
-        (o.op_type, provider_label(o.provider), units.count(o.calls), units.time(o.self_us / runs),
-         units.share(o.share))
+        (_short(o.op_type), _short(provider_label(o.provider)), units.count(o.calls),
+         units.time(o.self_us / runs), units.share(o.share))
         for o in record.operators[:TOP_OPERATORS]
     ]  # fmt: skip
     nodes = [
-        (n.name, n.op_type, provider_label(n.provider), units.time(n.p50_us),
-         units.time(n.self_us / runs), n.input_shapes)
-        for n in record.nodes[: top or TOP_NODES]
+        (_short(n.name), _short(n.op_type), _short(provider_label(n.provider)),
+         units.time(n.p50_us), units.time(n.self_us / runs), _short(n.input_shapes))
+        for n in record.nodes[: TOP_NODES if top is None else top]
     ]  # fmt: skip
     reasons = [f"{r.code}: {r.message} {r.cost}".strip() for r in record.trust.reasons]
     return Group(
-        _heading(f"{record.source}: {len(record.runs)} runs, "
+        _heading(f"{record.source}: {_runs(record)}, "
                  f"{units.count(record.node_event_count)} node events, "
                  f"trust {record.trust.grade}"),
         _text(reasons),
         _table(("operator", "provider", "calls", "per run", "share"), operators),
         _table(("node", "operator", "provider", "p50", "per run", "inputs"), nodes),
     )  # fmt: skip
+
+
+def _runs(record: Profile) -> str:
+    """How many runs the totals cover, and of how many where some are left out."""
+    every, counted = len(record.runs), record.counted_runs
+    left_out = f"{units.count(counted)} of " if record.steady_only and counted < every else ""
+    return f"{left_out}{units.count(every)} run{'s' * (every != 1)}"
 
 
 def placement(record: Placement) -> RenderableType:
@@ -280,6 +289,13 @@ def _shape(tensor: TensorInfo) -> str:
         return "any rank"
     sizes = " × ".join("?" if size is None else str(size) for size in tensor.shape)
     return sizes or "scalar"
+
+
+def _short(text: str) -> str:
+    """A foreign name on one line; the end of a long one tells more than its middle."""
+    line = " ".join(text.split())
+    half = (NAME_LIMIT - 1) // 2
+    return line if len(line) <= NAME_LIMIT else f"{line[:half]}…{line[-half:]}"
 
 
 def _heading(text: str) -> RenderableType:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gzip
+import json
+import re
 from pathlib import Path
 
 import pytest
 
 from ortlab import Lab
+from ortlab.domain import units
 from ortlab.domain.files import begins_as_json, looks_like_trace
 from tests.cli.conftest import Command
 from tests.conftest import ROOT
@@ -73,3 +76,49 @@ def test_what_is_no_json_is_no_trace_and_a_models_name_is_believed(tmp_path: Pat
     damaged = tmp_path / "damaged.gz"
     damaged.write_bytes(PACKED[:2] + b"\xff" * 40)
     assert not looks_like_trace(damaged)
+
+
+def _rows(printed: str, first: str) -> list[list[str]]:
+    """Cells of the printed table whose head begins with `first`."""
+    lines = printed.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.split()[:1] == [first])
+    rows = []
+    for line in lines[start + 2 :]:
+        if not line.strip():
+            break
+        rows.append([cell for cell in re.split(r"\s{2,}", line.strip()) if cell])
+    return rows
+
+
+def test_a_steady_table_divides_by_the_runs_it_counts(ortlab: Command) -> None:
+    document = ortlab("profile", TRACE, "--steady", "--json").document
+    steady = sum(not run["warmup"] for run in document["runs"])
+    assert 0 < steady < len(document["runs"])
+    printed = ortlab("profile", TRACE, "--steady").out
+    told = {row[0]: row[3] for row in _rows(printed, "operator")}
+    expected = {
+        row["op_type"]: units.time(row["self_us"] / steady) for row in document["operators"]
+    }
+    assert told == expected
+    assert f"{steady} of 24 runs" in printed.splitlines()[0]
+
+
+def test_no_nodes_are_printed_when_none_are_asked_for(ortlab: Command) -> None:
+    assert "inputs" in ortlab("profile", TRACE, "--top", 1).out
+    assert len(_rows(ortlab("profile", TRACE, "--top", 1).out, "node")) == 1
+    assert "inputs" not in ortlab("profile", TRACE, "--top", 0).out
+
+
+def test_names_of_any_length_keep_one_line_each(ortlab: Command, tmp_path: Path) -> None:
+    names = ["x" * 10_240, "two\nlines\tand a tab", "\x1b[31mred", "ok"]
+    events = json.loads(TEXT)
+    nodes = [e for e in events if e["cat"] == "Node"]
+    for event, name in zip(nodes, names, strict=False):
+        event["name"] = f"{name}_kernel_time"
+        event["args"]["op_name"] = name
+    (tmp_path / "names.json").write_text(json.dumps(events))
+    printed = ortlab("profile", tmp_path / "names.json").out
+    assert "\x1b" not in printed
+    assert max(map(len, printed.splitlines())) <= 200
+    assert len(_rows(printed, "operator")) == len({*names, "MatMul", "Softmax", "Relu"})
+    assert all(len(row) >= 5 for row in _rows(printed, "operator"))
