@@ -31,8 +31,9 @@ from ortlab.lab import Lab
 SIZES = os.environ.get("ORTLAB_BENCH_TRACES", ",".join(RUNS_OF_SIZE)).split(",")
 MILLION = "1 M events"
 # The middle one counts. A loop over a million events takes a minute and 5 GB: once.
-REPEATS = {"20 MB": 5, "200 MB": 3, MILLION: 1}
+REPEATS = {"20 MB": 15, "200 MB": 3, MILLION: 1}
 COPIES = 5
+REOPENINGS = 5
 SUMS_RATIO, TABLE_RATIO, EXPLORER_RATIO, TRANSFORMERS_RATIO, COMMAND_RATIO = 15, 12, 40, 15, 5
 MAX_MEMORY_MB = 64
 MAX_REOPEN_MS = 60
@@ -189,7 +190,7 @@ def reopened(path: Path, small: Path, folder: Path) -> Row:
     lab = Lab.open(home)
     ids = [lab.open_trace(file) for file in (small, path)]
     values = []
-    for _ in range(REPEATS["20 MB"]):
+    for _ in range(REOPENINGS):
         _, text = timed([sys.executable, "-c", REOPEN, str(home), *ids], home=home)
         values.append(float(text.split()[0]))
     shutil.rmtree(home)

@@ -50,47 +50,6 @@ DRAWN = """view => {
 LISTEN = """() => document.addEventListener(
     "click", () => { window.clickedAt = performance.now(); }, {capture: true, once: true})"""
 
-# Milliseconds of server work for the data of each view, and the bytes of what a route sends.
-SERVER = """
-import json, sys, time
-from ortlab.analysis.naming import modules
-from ortlab.analysis.timelines import timeline
-from ortlab.lab import Lab
-
-lab, trace = Lab.open(sys.argv[1]), sys.argv[2]
-files_known = lab.trace(trace, steady=True).record
-from ortlab.jobs import explain
-path = explain.digest_of(lab.store, trace, None).timeline
-contents = timeline.contents(path)
-begin, end = contents.extents["host"]
-middle, part = (begin + end) // 2, (end - begin) // 200
-run = files_known.runs[len(files_known.runs) // 2]
-
-def window(start, stop):
-    return timeline.encoded(timeline.window(path, start_us=start, end_us=stop))
-
-views = {
-    "operators": lambda: lab.trace(trace, steady=True).record.operators,
-    "nodes": lambda: lab.trace(trace, steady=True).record.nodes,
-    "runs": lambda: lab.trace(trace, steady=True).record.runs,
-    "flame": lambda: modules.tree(lab.trace(trace, steady=True).record),
-    "memory": lambda: lab.summary(trace).memory,
-    "threads": lambda: lab.summary(trace).threads,
-    "timeline, whole": lambda: window(begin, end),
-    "timeline, a hundredth": lambda: window(middle - part, middle + part),
-    "timeline, one run": lambda: window(run.start_us, run.start_us + run.duration_us),
-}
-told = {}
-for name, data in views.items():
-    times = []
-    for _ in range(5):
-        started = time.perf_counter()
-        found = data()
-        times.append(1e3 * (time.perf_counter() - started))
-    told[name] = sorted(times)[2], len(found) if isinstance(found, bytes) else 0
-print(json.dumps(told))
-"""
-
 
 @contextmanager
 def browsing() -> Iterator[Browser]:
@@ -151,9 +110,11 @@ def views(path: Path, folder: Path) -> Iterator[Row]:
 
 def server(folder: Path, trace: str) -> Iterator[Row]:
     """What the server does for the data of each view."""
-    done = subprocess.run([sys.executable, "-c", SERVER, str(folder / "home"), trace], text=True,
-                          check=True, capture_output=True, cwd=ROOT)  # fmt: skip
-    for name, (milliseconds, _) in json.loads(done.stdout).items():
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.traces_views", str(folder / "home"), trace],
+        text=True, check=True, stdout=subprocess.PIPE, cwd=ROOT,
+    )  # fmt: skip
+    for name, milliseconds in json.loads(done.stdout).items():
         yield Row(f"5 M events (a recording five times in a row): {name}, server",
                   f"{milliseconds:.1f} ms", f"<= {MAX_SERVER_MS} ms",
                   milliseconds <= MAX_SERVER_MS)  # fmt: skip

@@ -6,7 +6,8 @@ import importlib
 import threading
 
 # What a first answer, figure and table wait for longest, in this order.
-_SLOW = ("ortlab.store.home", "ortlab.charts.theme", "pyarrow.parquet")
+_SLOW = ("ortlab.store.home", "ortlab.charts.theme", "pyarrow.parquet", "pandas",
+         "ortlab.ui.profile_views", "ortlab.charts.operators")  # fmt: skip
 _STARTED = threading.Event()
 
 
