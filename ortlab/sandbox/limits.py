@@ -28,9 +28,16 @@ class Limits(Struct, frozen=True, kw_only=True):
     file_bytes: int = MAX_FILE_BYTES
 
 
-def default_limits(*, lifetime_s: float = 3600.0) -> Limits:
-    """Limits that leave the machine some memory, whatever runs in the child."""
-    return Limits(memory_bytes=int(available_memory_bytes() * MEMORY_SHARE), lifetime_s=lifetime_s)
+def default_limits(*, memory_bytes: int | None = None, lifetime_s: float = 3600.0) -> Limits:
+    """Limits that leave the machine some memory, whatever runs in the child.
+
+    Args:
+        memory_bytes: what the person allows; without it a part of what is free.
+        lifetime_s: after which the child is ended.
+    """
+    if memory_bytes is None:
+        memory_bytes = int(available_memory_bytes() * MEMORY_SHARE)
+    return Limits(memory_bytes=memory_bytes, lifetime_s=lifetime_s)
 
 
 def available_memory_bytes() -> int:

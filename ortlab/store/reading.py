@@ -80,9 +80,10 @@ def reading(path: Path, settings: Settings) -> Iterator[Reading]:
     """
     size = _size(path, limit=settings.trace_limit_bytes)
     stamp = stamp_of(path)
+    limits = default_limits(memory_bytes=settings.memory_limit_bytes)
     with (
         private_folder(settings.home, purpose="trace") as folder,
-        Child(folder, limits=default_limits(), program=READER_PROGRAM) as child,
+        Child(folder, limits=limits, program=READER_PROGRAM) as child,
     ):
         child.send("read", {"path": str(path.absolute()), "into": str(folder)})
         yield Reading(path, size=size, stamp=stamp, folder=folder, child=child)

@@ -29,6 +29,11 @@ def drop(connection: Connection, owner: str) -> list[str]:
     return orphans
 
 
+def forget(connection: Connection, digests: Iterable[str]) -> None:
+    """Note that nobody needs these artifacts any more."""
+    connection.execute(reference.delete().where(reference.c.digest.in_(list(digests))))
+
+
 def needed(connection: Connection) -> set[str]:
     """Every artifact that somebody needs."""
     return set(connection.execute(select(reference.c.digest)).scalars())

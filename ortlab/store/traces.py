@@ -10,6 +10,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from ortlab.domain.trace import EVENTS_NAME, SUMMARY_NAME, SUMMARY_VERSION, TIMELINE_NAME
 from ortlab.errors import RequestError, TraceError
+from ortlab.sandbox.limits import default_limits
 from ortlab.sandbox.spawn import READER_PROGRAM, run_task
 from ortlab.settings import Settings
 from ortlab.store import references, schema
@@ -172,11 +173,24 @@ class Traces:
         }
         kept = insert(schema.digest).values(values)
         newer = kept.on_conflict_do_update(index_elements=["events_digest"], set_=values)
+        digests = [events, str(values["summary_digest"]), str(values["timeline_digest"])]
         with self._database.writing() as connection:
+            table = schema.digest
+            told = select(table.c.summary_digest, table.c.timeline_digest)
+            before = connection.execute(told.where(table.c.events_digest == events)).first()
             connection.execute(newer)
-            digests = [events, values["summary_digest"], values["timeline_digest"]]
-            references.add(connection, owner, [str(digest) for digest in digests])
+            references.add(connection, owner, digests)
+            outdated = [str(d) for d in before or () if d not in digests]
+            references.forget(connection, outdated)
+        for digest in outdated:
+            self._artifacts.remove(digest, grace_s=0)
 
     def _run(self, task: str, request: dict[str, str], folder: Path) -> None:
-        timeout_s = self._settings.trace_timeout_s
-        run_task(task, request, folder=folder, timeout_s=timeout_s, program=READER_PROGRAM)
+        run_task(
+            task,
+            request,
+            folder=folder,
+            timeout_s=self._settings.trace_timeout_s,
+            limits=default_limits(memory_bytes=self._settings.memory_limit_bytes),
+            program=READER_PROGRAM,
+        )

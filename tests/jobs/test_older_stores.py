@@ -51,3 +51,17 @@ def test_an_upgrade_leaves_a_backup_of_the_store(home: Path) -> None:
         (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         (name,) = connection.execute("SELECT name FROM trace").fetchone()
     assert (version, name) == ("0001", "cpu_control_flow.json")
+
+
+def test_what_an_older_version_said_of_a_trace_is_worked_out_anew_and_removed(
+    own_home: Path, tmp_path: Path
+) -> None:
+    lab = Lab.open(own_home)
+    trace_id = lab.open_trace(DATA / "cpu_control_flow.json")
+    (tmp_path / "old").write_text("what an older version said")
+    old = lab.store.artifacts.put(tmp_path / "old")
+    with closing(sqlite3.connect(own_home / "ortlab.sqlite")) as connection, connection:
+        connection.execute("UPDATE digest SET version = 0, summary_digest = ?", (old,))
+        connection.execute("INSERT INTO reference VALUES (?, ?)", (old, f"trace:{trace_id}"))
+    assert Lab.open(own_home).trace(trace_id).record.node_event_count > 0
+    assert old not in set(lab.store.artifacts.digests())

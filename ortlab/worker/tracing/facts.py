@@ -235,14 +235,14 @@ _NODE_MARKS = {"nodes", "provider", "node_index", "shapes", "sizes", "memory", "
 def version_range(marks: set[str]) -> str | None:
     """ORT versions that write a trace with these marks, in words; None when any might.
 
+    Missing memory fields date nothing: ORT writes none without its arena, in any version.
+
     Source: traces of 20 versions; ORT writes no version into its profiles.
     """
     oldest = [v for mark, v in _SINCE.items() if mark in marks]
     newest = [v for mark, v in _UNTIL.items() if mark in marks]
     if {"runs", "nodes"} <= marks and "fences" not in marks:
         oldest.append((1, 21))
-    if {"node_index", "shapes", "runs"} <= marks and "memory" not in marks:
-        newest.append((1, 27))
     if "fences" in marks and not marks & {"provider", "sizes"} and "runs" in marks:
         newest.append((0, 5))
     return _in_words(max(oldest, default=None), min(newest, default=None))
