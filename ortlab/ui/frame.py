@@ -68,13 +68,20 @@ def view_switch(views: Mapping[str, str], *, key: str = "view") -> str:
     """The chosen view, kept in the address under its id, so that every view has a link."""
     asked = st.query_params.get(key)
     first = asked if asked in views else next(iter(views))
+    switch, last = f"{key}-switch", f"{key}-last"
+    if last in st.session_state and st.session_state.get(switch) == st.session_state[last] != first:
+        # The address changed and the switch did not: the browser went back or forward.
+        st.session_state[switch] = first
+    given = {} if switch in st.session_state else {"default": first}
     chosen = st.segmented_control(
-        "View", list(views), default=first, format_func=views.__getitem__, key=f"{key}-switch",
-        required=True, label_visibility="collapsed",
-    )  # fmt: skip
-    if chosen and chosen != asked:
+        "View", list(views), format_func=views.__getitem__, key=switch, required=True,
+        label_visibility="collapsed", **given,
+    ) or first  # fmt: skip
+    # An address without a view is the first one's too; naming it would catch whoever goes back.
+    if chosen != first:
         st.query_params[key] = chosen
-    return chosen or first
+    st.session_state[last] = chosen
+    return chosen
 
 
 def quietly(action: Callable[[], Any]) -> Any:
