@@ -25,6 +25,7 @@ from msgspec import Struct, structs
 from ortlab.analysis.reading.arrays import Flags, Ints, combined, dense
 from ortlab.analysis.reading.derived import Derived
 from ortlab.analysis.reading.nesting import NOBODY
+from ortlab.catalog.providers import ASYNCHRONOUS
 from ortlab.domain.threads import (
     ALONE,
     HANDS_OUT,
@@ -116,10 +117,11 @@ def _events(derived: Derived) -> _Events:
     counted = derived.table.steady()
     counted = counted if counted.any() else derived.everything
     counted[parent[parent != NOBODY]] = False
-    told = column("pool_run_us") != NOT_TOLD
+    written = column("pool_run_us") != NOT_TOLD
+    told = written & ~_launched(derived)
 
     def number(name: str) -> Ints:
-        return np.where(told, np.clip(column(name), 0, _MAX_NUMBER), 0)
+        return np.where(written, np.clip(column(name), 0, _MAX_NUMBER), 0)
 
     run, wait = number("pool_run_us"), number("pool_wait_us")
     distribution, loops = number("pool_distribution_us"), number("block_count")
@@ -131,10 +133,17 @@ def _events(derived: Derived) -> _Events:
         wait=wait,
         distribution=distribution,
         loops=loops,
-        joined=_growth(number("sub_run_count"), told),
+        joined=_growth(number("sub_run_count"), written),
         helpers=number("sub_thread_count"),
         block=np.where(told, column("block_size"), NOT_TOLD),
     )
+
+
+def _launched(derived: Derived) -> Flags:
+    """Events of providers whose work is on a device: an idle pool says nothing about them."""
+    provider = derived.events.provider
+    elsewhere = [code for code, text in enumerate(provider.texts) if text in ASYNCHRONOUS]
+    return np.isin(provider.codes, elsewhere)
 
 
 def _growth(counts: Ints, told: Flags) -> Ints:

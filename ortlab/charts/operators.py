@@ -98,7 +98,7 @@ def _name(part: Part, shown: Sequence[Part]) -> str:
     if part.input_shapes:
         text += "  " + theme.plain(part.input_shapes, limit=_SHAPES_LIMIT)
     elif part.op_type and sum(p.op_type == part.op_type for p in shown) > 1:
-        text += f" ({theme.provider_label(part.provider)})"
+        text += f" ({theme.plain(theme.provider_label(part.provider), limit=_NAME_LIMIT)})"
     return text
 
 

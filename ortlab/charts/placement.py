@@ -63,6 +63,13 @@ def _fallback_mark(provider: str, placement: Placement) -> str:
     return "" if provider == asked else "/"
 
 
+def _told(name: str, share: float, *, alone: bool) -> str:
+    """What stands in a bar; a provider alone has no legend, so the bar names it."""
+    if share <= 0.04:
+        return ""
+    return f"{name} {units.share(share)}" if alone else units.share(share)
+
+
 def _share_trace(
     provider: str, rows: list[tuple[str, dict[str, float]]], placement: Placement
 ) -> go.Bar:
@@ -71,7 +78,7 @@ def _share_trace(
     fill = theme.color(provider)
     return go.Bar(
         name=name, orientation="h", y=[label for label, _ in rows], x=values,
-        text=[units.share(v) if v > 0.04 else "" for v in values], textposition="inside",
+        text=[_told(name, v, alone=v > 0.99) for v in values], textposition="inside",
         insidetextanchor="middle", textfont={"color": theme.text_on(fill)},
         hovertemplate=f"{name}: %{{x:.1%}} of %{{y}}<extra></extra>",
         marker={"color": fill, "line": {"width": 1, "color": theme.OUTLINE_COLOR},

@@ -96,6 +96,10 @@ def _names(rows: Sequence[PoolRow]) -> list[str]:
     op_types = [row.op_type for row in rows]
     return [
         theme.plain(row.op_type, limit=34)
-        + (f" ({theme.provider_label(row.provider)})" if op_types.count(row.op_type) > 1 else "")
+        + (f" ({_provider(row)})" if op_types.count(row.op_type) > 1 else "")
         for row in rows
     ]
+
+
+def _provider(row: PoolRow) -> str:
+    return theme.plain(theme.provider_label(row.provider), limit=20)

@@ -31,14 +31,15 @@ class Look(NamedTuple):
     text: str
     """Colour that can be read on it."""
     fallback: bool
-    """Work of the CPU in a session that has another provider."""
+    """Work of the CPU in a session that asked for another provider."""
 
 
-def looks(kinds: Sequence[tuple[str, str]]) -> list[Look]:
+def looks(kinds: Sequence[tuple[str, str]], *, foreign: bool = False) -> list[Look]:
     """One look for each operator and provider: the provider's colour, a shade per operator.
 
     Args:
         kinds: operator and ORT's name of the provider, the costliest first.
+        foreign: the trace does not say what was asked for, so nothing in it is a fallback.
     """
     providers = list(dict.fromkeys(provider for _, provider in kinds if provider != UNKNOWN))
     seen: Counter[str] = Counter()
@@ -50,7 +51,7 @@ def looks(kinds: Sequence[tuple[str, str]]) -> list[Look]:
         name = "unknown operator" if op_type == UNKNOWN else op_type
         several = len(providers) > 1 and provider != UNKNOWN
         on = f" · {theme.provider_label(provider)}" if several else ""
-        fallback = provider == _CPU and len(providers) > 1
+        fallback = provider == _CPU and len(providers) > 1 and not foreign
         found.append(Look(name, name + on + ", fallback" * fallback, color, theme.text_on(color),
                           fallback))  # fmt: skip
     return found

@@ -40,8 +40,13 @@ _NODES = (
 )
 
 
-def show(placement: Placement) -> None:
-    """The whole picture: providers, order, fallback, copies, every node."""
+def show(placement: Placement, *, steady: bool = False) -> None:
+    """The whole picture: providers, order, fallback, copies, every node.
+
+    Args:
+        placement: where each node ran.
+        steady: its times leave warm-up runs out.
+    """
     from ortlab.charts import placement as charts
     from ortlab.charts import theme
 
@@ -63,7 +68,8 @@ def show(placement: Placement) -> None:
     _fallback(placement)
     _switches(placement)
     _nodes(placement)
-    st.caption(f"From: {words.safe(placement.source)}. Shares of time count every profiled run.")
+    counted = "steady runs only" if steady else "every profiled run"
+    st.caption(f"From: {words.safe(placement.source)}. Shares of time count {counted}.")
 
 
 def _verdict(placement: Placement) -> None:
@@ -98,7 +104,8 @@ def _fallback(placement: Placement) -> None:
 def _switches(placement: Placement) -> None:
     if len(placement.partitions) < 2:
         return
-    with st.expander(f"{len(placement.partitions) - 1} switches of provider, in graph order",
+    count = len(placement.partitions) - 1
+    with st.expander(f"{count} switch{'es' * (count != 1)} of provider, in graph order",
                      icon=":material/swap_horiz:"):  # fmt: skip
         rows = [{"number": i + 1, "provider": providers.label(p.provider),
                  "node_count": p.node_count, "first": p.first, "last": p.last}

@@ -69,7 +69,9 @@ _SHOW: dict[str, Show] = {
     "memory": lambda source, profile: memory_view.show(source.summary().memory, profile),
     "threads": lambda source, profile: threads_view.show(source.summary().threads, profile),
     "roofline": _roofline,
-    "placement": lambda source, profile: placement_panel.show(source.placement(profile)),
+    "placement": lambda source, profile: placement_panel.show(
+        source.placement(profile), steady=source.trace is not None and profile.steady_only
+    ),
     "compare": lambda source, _profile: compare_traces.show(source),
 }
 VIEWS = {

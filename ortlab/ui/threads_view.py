@@ -93,6 +93,8 @@ def show(report: ThreadReport | None, profile: Profile) -> None:
 def _headline(report: ThreadReport) -> str:
     in_loops = report.run_us + report.wait_us + report.distribution_us
     if not in_loops:
+        if report.untold_count:
+            return "No node that tells about the thread pool ran a parallel loop."
         return "No node ran a parallel loop: everything ran on the calling thread."
     several = report.helper_count > 1
     helpers = f"The {report.helper_count} helper threads" if several else "The helper thread"
@@ -114,7 +116,8 @@ def _notes(report: ThreadReport) -> list[str]:
             f"used no pool at all ({units.time(report.no_pool_us)})."
         )
     if report.untold_count:
-        notes.append(f"{units.count(report.untold_count)} node events tell nothing about a pool.")
+        notes.append(f"{units.count(report.untold_count)} node events tell nothing about a pool, "
+                     "or launched work on a device.")  # fmt: skip
     if report.concurrent:
         notes.append(
             "Nodes or runs overlapped and share the pool's counters, so who took part in which "

@@ -75,7 +75,7 @@ def _mount(source: Source, contents: Contents, panes: list[dict[str, Any]]) -> N
         | ({"cfg": source.row} if source.row else {}),
         "panes": panes,
         "view": view,
-        "kinds": _kinds(contents),
+        "kinds": _kinds(contents, foreign=source.trace is not None),
         "node": selection.selected_node(),
         "start": ("These runs" if len(panes) > 1 else "This run") if own_run else "",
         "label": "Timeline of " + " and ".join(pane["label"] for pane in panes),
@@ -95,7 +95,7 @@ def _picking(key: str) -> Callable[[], None]:
     return picked
 
 
-def _kinds(contents: Contents) -> list[dict[str, Any]]:
+def _kinds(contents: Contents, *, foreign: bool) -> list[dict[str, Any]]:
     """Colour and words of each operator and provider; the names are foreign."""
     from ortlab.charts import timeline as charts
 
@@ -105,7 +105,7 @@ def _kinds(contents: Contents) -> list[dict[str, Any]]:
             "op": words.plain(look.op, limit=_LABEL_CHARACTERS),
             "label": words.plain(look.label, limit=_LABEL_CHARACTERS),
         }
-        for look in charts.looks(contents.kinds)
+        for look in charts.looks(contents.kinds, foreign=foreign)
     ]
 
 

@@ -44,11 +44,11 @@ def show(profile: Profile) -> None:
 def facts(profile: Profile) -> str:
     """What the file holds, in one line."""
     steady = [r for r in profile.runs if not (r.warmup or r.partial)]
-    parts = [f"{units.count(len(profile.runs))} runs, {units.count(len(steady))} of them steady"
+    parts = [f"{_counted(len(profile.runs), 'run')}, {units.count(len(steady))} of them steady"
              if profile.runs else "no whole run in the file"]  # fmt: skip
-    parts.append(f"{units.count(profile.node_event_count)} node events")
+    parts.append(_counted(profile.node_event_count, "node event"))
     if profile.device is not None:
-        parts.append(f"{units.count(profile.device.event_count)} device events")
+        parts.append(_counted(profile.device.event_count, "device event"))
     if profile.damaged_event_count:
         parts.append(f"{units.count(profile.damaged_event_count)} damaged")
     if profile.twin_p50_us is not None:
@@ -104,3 +104,7 @@ def reason_text(reason: TrustReason, *, lowest: str) -> str:
     if reason.remedy:
         text += f"  \n:material/build: {words.safe(reason.remedy, limit=400)}"
     return text
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{units.count(count)} {what}{'s' * (count != 1)}"

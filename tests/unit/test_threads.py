@@ -208,3 +208,20 @@ def test_absurd_numbers_of_a_damaged_file_give_no_negative_sums() -> None:
     assert report.run_us >= 0
     assert report.wait_us >= 0
     assert report.joined_share is None or 0 <= report.joined_share <= 1
+
+
+def test_nodes_that_a_provider_launches_on_a_device_tell_nothing_about_the_pool() -> None:
+    pool = Pool()
+    pool.node("on the cpu", 100, run=80, wait=10, blocks=(4,), joined=(1,))
+    pool.node("launched", 900, provider="WebGpuExecutionProvider")
+    pool.run(0)
+    report = report_of(pool.events)
+    assert [row.name for row in report.nodes] == ["on the cpu"]
+    assert (report.event_count, report.untold_count, report.no_pool_count) == (1, 1, 0)
+
+
+def test_a_profile_of_launches_alone_has_no_report_on_threads() -> None:
+    pool = Pool()
+    pool.node("launched", 900, provider="CUDAExecutionProvider")
+    pool.run(0)
+    assert maybe(pool.events) is None

@@ -74,6 +74,12 @@ def test_work_of_the_cpu_beside_another_provider_is_marked_as_fallback() -> None
     assert looks[2].label == "unknown operator"
 
 
+def test_a_foreign_trace_calls_no_event_a_fallback() -> None:
+    looks = charts.looks([("Conv", CUDA), ("Shape", CPU)], foreign=True)
+    assert [look.label for look in looks] == ["Conv · CUDA", "Shape · CPU"]
+    assert not any(look.fallback for look in looks)
+
+
 @pytest.mark.parametrize("provider", [CPU, CUDA, "WebGpuExecutionProvider"])
 def test_every_label_can_be_read_on_its_colour(provider: str) -> None:
     def light(color: str) -> float:
