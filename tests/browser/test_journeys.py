@@ -49,9 +49,12 @@ def test_newcomer_drops_a_model_measures_it_and_sees_where_the_time_goes(
     visitor.wait_for_url(re.compile(r"/profile\?"))
     expect(visitor.get_by_text("Trust")).to_be_visible()
     expect(visitor.locator(".js-plotly-plot").first).to_contain_text("MatMul")
-    for title in ("Icicle", "Timeline", "Placement", "Runs and warm-up", "Nodes"):
-        visitor.get_by_text(title, exact=True).click()
-        visitor.wait_for_url(re.compile(f"view={title.split()[0].lower()}"))
+    views = visitor.get_by_role("radiogroup", name="View").or_(
+        visitor.get_by_role("group", name="View")
+    )
+    for title in ("Flame", "Timeline", "Runs", "Memory", "Threads", "Placement", "Nodes"):
+        views.first.get_by_text(title, exact=True).click()
+        visitor.wait_for_url(re.compile("view=icicle|view=" + title.lower()))
         settle(visitor)
         expect(visitor.locator("[data-testid=stException]")).to_have_count(0)
 
