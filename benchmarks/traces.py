@@ -40,6 +40,9 @@ MAX_REOPEN_MS = 60
 # For a list of five million events; a person's own limit is 2 GiB.
 FILE_LIMIT = str(10 << 30)
 
+# The pool that comes with numpy spins for a while after its import, whoever reads what.
+QUIET = {"OPENBLAS_NUM_THREADS": "1"}
+
 # A whole command, as short as it gets.
 LOOP = """
 import json, sys
@@ -96,7 +99,7 @@ def cost(name: str, path: Path, size: str) -> tuple[float, float, Any]:
             out = Path(text) / "answer.json"
             subprocess.run(
                 [sys.executable, "-m", "benchmarks.traces_programs", name, str(path), str(out)],
-                check=True, stdout=subprocess.DEVNULL, cwd=ROOT,
+                check=True, stdout=subprocess.DEVNULL, cwd=ROOT, env=os.environ | QUIET,
             )  # fmt: skip
             found.append(json.loads(out.read_text(encoding="utf-8")))
     cpu_s = statistics.median(one["cpu_s"] for one in found)
