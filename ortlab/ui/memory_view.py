@@ -98,17 +98,19 @@ def _arena_label(allocator: AllocatorMemory) -> str:
 
 
 def _headline(report: MemoryReport, allocator: AllocatorMemory) -> None:
-    st.markdown(_peak_words(allocator))
+    st.markdown(_peak_words(report, allocator))
     st.caption(_run_words(report))
     notes = _notes(report, allocator)
     if notes:
         st.caption(" ".join(notes))
 
 
-def _peak_words(allocator: AllocatorMemory) -> str:
+def _peak_words(report: MemoryReport, allocator: AllocatorMemory) -> str:
     name = words.safe(allocator.peak_name or allocator.peak_op_type, limit=80)
+    # Another run may reach more; the peak of every run is further down.
+    where = "At" if report.run_index is None else f"In run {report.run_index}, at"
     text = (
-        f"At most **{units.size(allocator.peak_bytes)}** are in use after a node, "
+        f"{where} most **{units.size(allocator.peak_bytes)}** are in use after a node, "
         f"{name} ({words.safe(allocator.peak_op_type)})."
     )
     if allocator.inside_bytes is not None:

@@ -21,6 +21,8 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _LEAST_ALIGNED = 0.01
 _SEARCH_FROM = 12
 """Shorter tables need no search box."""
+# Of Streamlit's table, head included; a table of a few rows is drawn without empty ones below.
+_ROW_PX = 35
 _BYTE_STEPS = ((1.0, "B"), (1024.0, "KiB"), (1024.0**2, "MiB"), (1024.0**3, "GiB"))
 _STEPS = {
     "bytes": _BYTE_STEPS,
@@ -61,7 +63,7 @@ def show(
         rows, columns: what to show. A column without any value is left out.
         key, alt, name: of the widget, for screen readers, and of the CSV file.
         select: rows that a person may mark.
-        height: of the table in pixels.
+        height: of the table in pixels, where its rows fill it.
         search: offer a search box where the table is long.
         limit: at most so many of the rows found are sent to the browser; the CSV has all.
         marked: the row that is selected at first.
@@ -78,7 +80,7 @@ def show(
         st.caption(f"{limit:,} of {len(shown):,} rows shown; the CSV has all of them.")
         shown = shown[:limit]
     found = [rows[i] for i in shown]
-    more: dict[str, Any] = {"height": height} if height != "auto" else {}
+    more: dict[str, Any] = {"height": fitting(height, len(shown))}
     if on_row is not None:
         more |= {"on_select": _row_clicked(key, shown, on_row), "selection_mode": "single-row"}
     elif select is not None:
@@ -95,6 +97,11 @@ def show(
     )  # fmt: skip
     selects = select is not None or on_row is not None
     return [shown[i] for i in event.selection.rows if i < len(shown)] if selects else []
+
+
+def fitting(height: int | Literal["auto"], rows: int) -> int | Literal["auto"]:
+    """The height of a table of so many rows; no empty ones below where they are few."""
+    return height if height != "auto" and (rows + 1) * _ROW_PX > height else "auto"
 
 
 def _mark(key: str, shown: Sequence[int], marked: int | None) -> dict[str, Any]:

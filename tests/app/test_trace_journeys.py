@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,11 @@ from ortlab.analysis.reading.derived import derive
 from ortlab.analysis.threads import threads as pool_report
 from ortlab.charts import operators, placement, threads
 from ortlab.domain.placement import Placement
+from ortlab.lab import Lab
 from ortlab.ui import trust_panel
+from ortlab.ui.table_view import fitting
+from tests.app.conftest import page
+from tests.conftest import ROOT
 from tests.trace_text import decoded, node, profile, session, text
 
 EVIL = "<a href='http://evil.example'>x</a>ExecutionProvider"
@@ -65,3 +70,17 @@ def test_one_run_is_no_runs(runs: int, told: str) -> None:
     facts = trust_panel.facts(profile(text(events)))
     assert facts.startswith(told)
     assert f"{runs} node event{'s' * (runs > 1)} " in facts + " "
+
+
+def test_a_table_of_a_few_rows_is_no_higher_than_they_are() -> None:
+    assert fitting(420, 3) == "auto"
+    assert fitting(420, 40) == 420
+    assert fitting("auto", 40) == "auto"
+
+
+def test_the_headline_of_memory_names_the_run_it_speaks_of(own_home: Path) -> None:
+    trace = Lab.open(own_home).open_trace(ROOT / "tests" / "data" / "cpu_mlp_24runs.json")
+    app = page("profile", trace=trace, view="memory")
+    told = [m.value for m in app.markdown if "in use after a node" in m.value]
+    assert len(told) == 1
+    assert told[0].startswith("In run ")
