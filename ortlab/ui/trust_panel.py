@@ -51,6 +51,8 @@ def facts(profile: Profile) -> str:
         parts.append(_counted(profile.device.event_count, "device event"))
     if profile.damaged_event_count:
         parts.append(f"{units.count(profile.damaged_event_count)} damaged")
+    if profile.truncated:
+        parts.append("cut off: the end is missing")
     if profile.twin_p50_us is not None:
         twin = f"{units.time(profile.twin_p50_us)} per run without the profiler"
         if profile.overhead_ratio is not None:
