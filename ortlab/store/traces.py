@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from msgspec import Struct
-from sqlalchemy import Row, select
+from sqlalchemy import Row, select, update
 from sqlalchemy.dialects.sqlite import insert
 
 from ortlab.domain.trace import EVENTS_NAME, SUMMARY_NAME, SUMMARY_VERSION, TIMELINE_NAME
@@ -45,6 +45,7 @@ class Traces:
         """
         if self._known(reading.trace_id):
             reading.stop()
+            self._rename(reading.trace_id, reading.path.name)
         else:
             reading.finish(timeout_s=self._settings.trace_timeout_s)
             self._keep(reading)
@@ -69,6 +70,7 @@ class Traces:
         if found not in same_size:
             return None
         self._ids[stamp] = found
+        self._rename(found, path.name)
         return found
 
     def name(self, trace_id: str) -> str:
@@ -118,6 +120,14 @@ class Traces:
         query = select(schema.trace.c.id).where(schema.trace.c.id == trace_id)
         with self._database.reading() as connection:
             return connection.execute(query).first() is not None
+
+    def _rename(self, trace_id: str, name: str) -> None:
+        """The same content under another name is called as it was opened last."""
+        table = schema.trace
+        if self.name(trace_id) == name:
+            return
+        with self._database.writing() as connection:
+            connection.execute(update(table).where(table.c.id == trace_id).values(name=name))
 
     def _keep(self, reading: Reading) -> None:
         values = {

@@ -35,6 +35,7 @@ def test_a_packed_or_renamed_trace_gives_the_figures_of_the_plain_one(
     (tmp_path / name).write_bytes(FORMS[name])
     done = ortlab("profile", tmp_path / name, "--json")
     assert done.code == 0, done.err
+    assert done.document["source"] == name
     plain = ortlab("profile", TRACE, "--json").document
     assert done.document["operators"] == plain["operators"]
 
