@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import streamlit as st
 
+from ortlab.analysis.profiles import parts
 from ortlab.analysis.reading import slow_run
+from ortlab.catalog import providers
 from ortlab.domain.trace import Profile
 from ortlab.ui import (
     compare_traces,
@@ -22,6 +24,7 @@ from ortlab.ui import (
     selection,
     threads_view,
     timeline_view,
+    words,
 )
 from ortlab.ui.profile_source import Source
 
@@ -39,6 +42,10 @@ def _operators(source: Source, profile: Profile) -> None:
 
 
 def _timeline(source: Source, profile: Profile) -> None:
+    launching = " and ".join(providers.label(name) for name in parts.not_work(profile))
+    if launching:
+        st.caption(f":material/hourglass_empty: On {words.safe(launching)}, a block is the "
+                   "**launch** of work or the **wait** for it, not the work itself.")  # fmt: skip
     run = run_choice.pick(profile)
     timeline_view.show(source, profile, run=run.index if run else None)
 

@@ -84,3 +84,11 @@ def test_the_headline_of_memory_names_the_run_it_speaks_of(own_home: Path) -> No
     told = [m.value for m in app.markdown if "in use after a node" in m.value]
     assert len(told) == 1
     assert told[0].startswith("In run ")
+
+
+def test_the_timeline_of_launches_says_what_its_blocks_are(own_home: Path) -> None:
+    lab, said = Lab.open(own_home), "not the work itself"
+    for name, launches in (("detector_webgpu.json", True), ("digits_cnn_cpu.json", False)):
+        trace = lab.open_trace(ROOT / "sample_models" / "traces" / name)
+        app = page("profile", trace=trace, view="timeline")
+        assert any(said in c.value for c in app.caption) is launches
