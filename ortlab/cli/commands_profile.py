@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # A profile needs a figure beside it to know its overhead, not precision.
 TWIN_STOP = StopRule(seconds=2.0)
+# Options that mean something for a trace too.
+_OF_TRACES = frozenset({"source", "steady", "top", "export", "output", "run", "as_json"})
 
 Steady = Annotated[bool, typer.Option("--steady", help="Leave warm-up runs out.")]
 Top = Annotated[
@@ -82,9 +84,11 @@ def profile(
 
     taking = taken(export, output, run)
     lab = Lab.open()
-    view = _of_trace(lab, source, steady=steady) if looks_like_trace(source) else _of_model(
-        lab, source, context.params, steady=steady
-    )  # fmt: skip
+    if looks_like_trace(source):
+        _note_unused(context)
+        view = _of_trace(lab, source, steady=steady)
+    else:
+        view = _of_model(lab, source, context.params, steady=steady)
     record = view.record
     if taking is not None:
         for path in view.export(taking.kind, taking.out, run=taking.run):
@@ -95,6 +99,19 @@ def profile(
     from ortlab.cli import tables
 
     screen.out().print(tables.profile(record, top=top))
+
+
+def _note_unused(context: typer.Context) -> None:
+    """Say which options were given in vain: a trace is read, and nothing is measured."""
+    given = [
+        name
+        for name in context.params
+        if name not in _OF_TRACES
+        and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    ]
+    if given:
+        options_given = ", ".join("--" + name.replace("_", "-") for name in given)
+        screen.note(f"no effect on a trace, which is only read: {options_given}")
 
 
 def placement(

@@ -10,7 +10,7 @@ EVENTS_NAME = "events.parquet"
 SUMMARY_NAME = "summary.json"
 TIMELINE_NAME = "timeline.bin"
 """Files that the reader process makes of a trace."""
-SUMMARY_VERSION = 4
+SUMMARY_VERSION = 5
 """Raised when a summary would say something else: stored ones are then worked out anew."""
 
 NOT_TOLD = -(2**63)

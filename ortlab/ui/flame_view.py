@@ -109,8 +109,9 @@ def _notes(tree: ModuleTree, profile: Profile, blocks: Sequence[Block]) -> list[
                      "nodes before and after them are.")  # fmt: skip
     lost = len(profile.nodes) - tree.told_count - placed
     if lost:
-        more = "more have such a name and" if placed else "nodes tell no module by name and"
-        notes.append(f"{units.count(lost)} {more} stay in the model itself.")
+        more = "more" if placed else "nodes" if lost > 1 else "node"
+        tells = "without such a name stay" if lost > 1 else "without such a name stays"
+        notes.append(f"{units.count(lost)} {more} {tells} in the model itself.")
     if any(node.time_kind == "device" for node in profile.nodes):
         notes.append("Time on the device is counted where the file has it.")
     return notes

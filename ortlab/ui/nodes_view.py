@@ -64,7 +64,7 @@ def show(profile: Profile, scopes: Scopes | None = None) -> None:
         return
     tree = tree_of(profile, scopes, device=True)
     found = _sorted(_filtered(profile, tree.path_of))
-    operators_view.doubts(profile)
+    operators_view.doubts(profile, grey=False)
     if not found:
         st.caption(f"0 of {units.count(len(profile.nodes))} nodes match.")
         st.button("Clear filters", key="nodes-clear", on_click=_clear_filters)

@@ -88,8 +88,13 @@ _NO_DEVICE = "without device events in the file they tell no share of the work."
 _DEVICE_KNOWN = "shares are of the time on the device, and by shape none are known."
 
 
-def doubts(profile: Profile) -> None:
-    """One line for each reason why times are shown in grey; nothing where all of them stand."""
+def doubts(profile: Profile, *, grey: bool = True) -> None:
+    """One line for each reason why times are in doubt; nothing where all of them stand.
+
+    Args:
+        profile: the one on the page.
+        grey: whether what is in doubt is drawn in grey there.
+    """
     found = [words.safe(providers.label(name), limit=40) for name in parts.not_work(profile)]
     if found:
         end = _DEVICE_KNOWN if parts.has_device(profile) else _NO_DEVICE
@@ -99,9 +104,10 @@ def doubts(profile: Profile) -> None:
             f"those of the **launch**, or of the **wait** for the device; {end}"
         )
     if any(row.doubt == "profiler" for row in (*profile.operators, *profile.nodes)):
+        start = "Grey: calls" if grey else "Some calls are"
         st.caption(
-            ":material/hourglass_empty: Grey: calls so short that the profiler itself may be most "
-            "of their time."
+            f":material/hourglass_empty: {start} so short that the profiler itself may be most of "
+            "their time."
         )
 
 

@@ -55,3 +55,11 @@ def test_threads_are_those_that_the_file_names(ortlab: Command):
     stats = [e["args"]["thread_scheduling_stats"] for e in plain(trace)]
     named = {name for told in stats if told for name in told["sub_threads"]}
     assert len(threads["threads"]) == len(named) > 0
+
+
+def test_options_of_measuring_are_told_to_have_no_effect_on_a_trace(ortlab: Command):
+    (trace,) = [path for path in TRACES if path.stem == "digits_cnn_cpu"]
+    done = ortlab("profile", trace, "--provider", "cuda", "--seconds", "3", "--json")
+    assert done.code == 0
+    assert "no effect on a trace, which is only read: --provider, --seconds" in done.err
+    assert "no effect" not in ortlab("profile", trace, "--steady", "--top", "2").err

@@ -132,7 +132,7 @@ def test_empty_file_says_that_ort_writes_only_at_the_end() -> None:
         (b"[\n]\n", "no events"),
         (b" \n ", "empty"),
         (b"<html><body>not found</body></html>", "<html>"),
-        (b'{"error": "not found"}', "broken"),
+        (b'{"error": "not found"}', "no list of events"),
         (b"12", "begins with '12'"),
         (b'"text"', "begins with"),
         (b"\x08\x07\x12\x00\x00binary", "binary"),

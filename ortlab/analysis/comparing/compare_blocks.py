@@ -176,7 +176,7 @@ def _tree(leaves: Iterable[_Part]) -> _Part:
 
     def module(path: Path) -> _Part:
         if path not in modules:
-            label = path[-1] if path else "the whole run"
+            label = path[-1] if path else "all nodes"
             made = _Part(label, path, "module", float("inf"), inner=[])
             modules[path] = made
             if path:

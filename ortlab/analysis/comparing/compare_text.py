@@ -13,6 +13,7 @@ TOLD_OPERATORS = 3
 _TOLD_SHARE = 0.05
 # Beyond that, how many times as long says more than a part.
 _TWICE = 2.0
+_MAX_NAME = 40
 
 
 def summary(found: Difference) -> str:
@@ -85,9 +86,12 @@ def _run(found: Difference, run: RunChange, how: str) -> str:
         one, other = "the first", "the second"
     if run.verdict == "same":
         return f"A run of {other} takes about as long as one of {one} ({times}{_interval(run)})."
-    start = f"A run of {other} takes {_change(run.ratio or 1.0)} one of {one}"
     if run.verdict == "cannot tell":
-        return f"{start} ({times}{_interval(run)}), which cannot be told from chance."
+        return (
+            f"Whether a run of {other} takes longer than one of {one} cannot be told "
+            f"({times}{_interval(run)})."
+        )
+    start = f"A run of {other} takes {_change(run.ratio or 1.0)} one of {one}"
     return f"{start} ({times}{_interval(run)})."
 
 
@@ -113,7 +117,12 @@ def _operators(found: Difference) -> Iterator[str]:
     largest = max((abs(row.delta_us) for row in rows), default=0.0)
     for row in rows[:TOLD_OPERATORS]:
         if row.delta_us and abs(row.delta_us) >= _TOLD_SHARE * largest:
-            yield f"{row.op_type} {signed(row.delta_us)}"
+            yield f"{_short(row.op_type)} {signed(row.delta_us)}"
+
+
+def _short(text: str) -> str:
+    """A foreign name as long as a sentence can bear."""
+    return text if len(text) <= _MAX_NAME else text[: _MAX_NAME - 1] + "…"
 
 
 def _configurations(change: StudyChange) -> str:

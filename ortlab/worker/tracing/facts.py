@@ -111,11 +111,18 @@ class Tally:
                 hint="An ORT profile is a JSON file with a name like onnxruntime_profile__….json.",
                 kind="not_a_trace",
             )
+        if head.lstrip().startswith(b"{") and b'"traceEvents"' not in head:
+            raise TraceError(
+                "This is JSON, but not a trace: it has no list of events; it begins with "
+                f"'{begins}'.",
+                hint="An ORT profile is a JSON file with a name like onnxruntime_profile__….json.",
+                kind="not_a_trace",
+            )
         what = "only broken events" if self.damaged else "no events"
         raise TraceError(
             f"The trace holds {what}; it begins with '{begins}'.",
             hint="Profile again with at least one run; ONNX Runtime writes at end_profiling().",
-            kind="not_a_trace" if head.lstrip().startswith(b"{") else "empty_trace",
+            kind="empty_trace",
         )
 
     def refuse(self) -> NoReturn:
