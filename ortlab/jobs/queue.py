@@ -25,7 +25,8 @@ CANCELLED = Failure(kind="cancelled", message="The study was cancelled.")
 # One statement, so that no other claimer comes between choosing and taking.
 _CLAIM = text(
     "UPDATE study SET status = 'running', lease_owner = :owner, lease_until = :until,"
-    " attempt = attempt + 1, started_at = :now, phase = 'start', error = NULL"
+    " attempt = attempt + 1, started_at = :now, phase = 'start', error = NULL,"
+    " progress = NULL"
     " WHERE id = (SELECT id FROM study WHERE status = 'queued' ORDER BY number LIMIT 1)"
     " AND status = 'queued' RETURNING id"
 )

@@ -65,7 +65,8 @@ class Traces:
             with self._database.reading() as connection:
                 same_size = {str(row.id) for row in connection.execute(query)}
             found = (self._ids.get(stamp) or content_id(path)) if same_size else None
-        except OSError:
+        except (OSError, ValueError):
+            # No file, or no path at all: whoever reads it says so.
             return None
         if found not in same_size:
             return None

@@ -30,7 +30,7 @@ def test_a_click_measures_the_machine_and_a_click_on_a_mark_selects_its_node(
     assert "node=" not in visitor.url
     marks.first.click(force=True)
     expect(visitor).to_have_url(re.compile(r"[?&]node=\d+"))
-    expect(visitor.get_by_role("button", name="Clear")).to_be_visible()
+    expect(visitor.get_by_role("button", name="Clear", exact=True)).to_be_visible()
     # Measured once: the next visitor sees the nodes at once.
     visitor.goto(f"{server.address}/profile?trace={trace}&view=roofline")
     expect(visitor.get_by_text("Worth optimizing")).to_be_visible()

@@ -30,8 +30,8 @@ def run(
     """The rows of a study, the first one now, the others when told to."""
     folder.mkdir()
     rows = [records.row(c) for c in spec.configurations]
-    sink.progress(Progress(study_id=study_id, status="running", phase="measuring"))
     sink.row(rows[0])
+    sink.progress(Progress(study_id=study_id, status="running", phase="measuring"))
     home = folder.parents[2]
     while not (home / GO).exists():
         if cancel.wait(0.02):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ortlab.domain.study import StudySpec
+from ortlab.domain.study import Progress, StudySpec
 from ortlab.errors import RequestError
 from ortlab.jobs.queue import Queue
 from ortlab.store.home import Store
@@ -129,3 +129,19 @@ def test_who_holds_the_lock_takes_over_from_a_dead_runner_of_this_machine_at_onc
     study_id = store.studies.add(spec)
     Queue(store.database, lease_s=3600).claim()
     assert queue_of(store).recover(alone=True) == [study_id]
+
+
+def test_a_study_that_begins_anew_does_not_show_how_far_the_lost_attempt_was(
+    store: Store, spec: StudySpec
+) -> None:
+    study_id = store.studies.add(spec)
+    dead = Queue(store.database, lease_s=30)
+    assert dead.claim() == study_id
+    store.studies.save_progress(
+        Progress(study_id=study_id, status="running", phase="measuring", done_share=0.7)
+    )
+    queue = Queue(store.database, lease_s=30)
+    assert queue.recover(alone=True) == [study_id]
+    assert queue.claim() == study_id
+    found = store.studies.progress(study_id)
+    assert (found.status, found.phase, found.done_share) == ("running", "", 0.0)

@@ -141,6 +141,9 @@ def test_submits_from_many_processes_start_one_runner(store: Store, spec: StudyS
     ]  # fmt: skip
     for process in processes:
         process.communicate("go\n")
+    # Looking at the lock takes it for a moment, so not before the runner has it for good.
+    mark = runner._starting_mark(store.settings)
+    until(lambda: runners(store.home) and not mark.exists(), what="a runner that has started")
     lock = runner.runner_lock(store.settings)
     until(lambda: _held(lock), what="a runner with the lock")
     until(lambda: len(runners(store.home)) == 1, what="the others to leave")
